@@ -1,0 +1,50 @@
+"""The `cmrseg` command; every module here is one command that makes one library call."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+
+import typer
+
+from cmrseg.cli import demo, evaluate, finetune, predict, train, zoo
+from cmrseg.cli.console import complain, epilogue
+
+app = typer.Typer(
+    help="Transfer learning and a pretrained model zoo for short-axis cardiac cine MRI. Research use only.",
+    epilog=epilogue,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("demo")(demo.demo)
+app.command("train")(train.train)
+app.command("finetune")(finetune.finetune)
+app.command("predict")(predict.predict)
+app.add_typer(evaluate.app, name="evaluate")
+app.add_typer(zoo.app, name="zoo")
+
+
+def main() -> None:
+    """Run the command; what a user can mend is said in one sentence, ``CMRSEG_DEBUG=1`` shows the traceback."""
+    try:
+        app()
+    except KeyboardInterrupt:
+        complain("stopped; the same command with --resume goes on")
+        sys.exit(130)
+    except (ValueError, OSError) as error:
+        if os.environ.get("CMRSEG_DEBUG"):
+            raise
+        complain(_sentence(error))
+        sys.exit(2)
+
+
+def _sentence(error: Exception) -> str:
+    """What happened, where, and what to do."""
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return f"no space left on the disk while writing {error.filename or 'the results'}; free some and use --resume"
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        return f"{error.filename or 'the output folder'} cannot be written; choose another folder"
+    return str(error)

@@ -1,0 +1,109 @@
+"""What a user sees: notes, tables, progress with an estimate."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+epilogue = "Every command explains itself: cmrseg COMMAND --help"
+
+
+def complain(sentence: str) -> None:
+    """Say what went wrong."""
+    err.print("[bold red]error:[/] ", end="")
+    err.print(sentence, markup=False)
+
+
+def note(sentence: str) -> None:
+    """Say what a user should know."""
+    out.print(f"· {sentence}", markup=False)
+
+
+def warn_of_problems(n: int, where: object) -> None:
+    """Say that something was left out."""
+    err.print(f"[yellow]warning:[/] {n} problem(s), listed in {where}")
+
+
+def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """A table with numbers to the right."""
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for i, name in enumerate(columns):
+        numeric = rows and isinstance(rows[0][i], float | int)
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row))
+    out.print(table)
+
+
+def _cell(value: object) -> str:
+    """Floats with three figures after the point, unknown as a dash."""
+    if isinstance(value, float):
+        return "–" if value != value else f"{value:.3f}"
+    return str(value)
+
+
+@contextmanager
+def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar with an estimate; yields a function of done and total."""
+    with _progress() as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=err,
+        disable=not sys.stderr.isatty(),
+        transient=True,
+    )
+
+
+@contextmanager
+def training_listener() -> Iterator[object]:
+    """Listener of a training run: notes, a bar over all images, a line per epoch.
+
+    On a terminal every epoch replaces the last in the bar; elsewhere (a log file) it is a line.
+    """
+    from cmrseg.training.log import Listener
+
+    with _progress() as bar:
+        task = bar.add_task("reading images", total=None)
+
+        def start(images_per_epoch: int, epochs: int, done: int) -> None:
+            bar.reset(task, total=images_per_epoch * epochs, completed=images_per_epoch * done)
+            bar.update(task, description="training")
+
+        def epoch(row: dict) -> None:
+            dice = " ".join(f"{k.removeprefix('dice_')} {v:.3f}" for k, v in row.items() if k.startswith("dice_"))
+            line = f"epoch {row['epoch']}: Dice {dice}, loss {row['train_loss']:.3f}/{row['valid_loss']:.3f}"
+            bar.update(task, description=line)
+            if bar.disable:
+                out.print(f"{line}, {row['seconds']:.0f} s", markup=False)
+
+        yield Listener(
+            note=note,
+            read=lambda done, total: bar.update(task, completed=done, total=total),
+            start=start,
+            batch=lambda images: bar.advance(task, images),
+            epoch=epoch,
+        )

@@ -1,0 +1,37 @@
+"""``cmrseg finetune``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cmrseg.cli.console import training_listener
+from cmrseg.cli.train import BatchSize, Data, Epochs, Labels, Lr, Out, Resume, Seed, finish
+
+
+def finetune(
+    base: Annotated[str, typer.Option(help="Model to start from: a name of the zoo or a model file.")],
+    data: Data,
+    out: Out,
+    labels: Labels = None,
+    epochs: Epochs = None,
+    lr: Lr = None,
+    batch_size: BatchSize = None,
+    seed: Seed = None,
+    resume: Resume = False,
+) -> None:
+    """Fine-tune a model to another scanner, sequence or set of labels."""
+    from cmrseg.report.runs import finetune_and_report
+
+    with training_listener() as listener:
+        run = finetune_and_report(
+            base,
+            data,
+            out,
+            options={"epochs": epochs, "lr": lr, "batch_size": batch_size, "seed": seed},
+            labels=labels,
+            resume=resume,
+            listener=listener,
+        )
+    finish(run)

@@ -1,0 +1,67 @@
+"""The augmentations that recipes name: s1 and s2 of the paper, s3 for other scanners."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from cmrseg.data.augment_strong import StrongAugment, augment_strong
+
+# fastai is imported where it is used: a recipe name can be read without it.
+
+
+def paper_transforms(*, rotation_degrees: float, flip: bool) -> list[Any]:
+    """fastai batch transforms of the paper: rotation, zoom 1.2, lighting 0.4, zeros outside.
+
+    Parameters
+    ----------
+    rotation_degrees
+        Largest rotation, 20 for s1 and 90 for s2.
+    flip
+        Flip left-right in half of the images (s2).
+
+    Returns
+    -------
+    fastai transforms for images and masks.
+
+    References
+    ----------
+    Ankenbrand et al. 2021, II.C.
+    """
+    from fastai.vision.augment import PadMode, aug_transforms
+
+    return list(
+        aug_transforms(
+            do_flip=flip, max_rotate=rotation_degrees, max_zoom=1.2, max_lighting=0.4, max_warp=0, pad_mode=PadMode.Zeros
+        )
+    )
+
+
+def strong_transforms(*, size: int) -> list[Any]:
+    """One fastai batch transform that applies `augment_strong`, cropping to the training size."""
+    from fastai.torch_core import TensorImage, TensorMask
+    from fasttransform import ItemTransform
+
+    class StrongTransform(ItemTransform):
+        """Warp and change grey values of training batches."""
+
+        split_idx, order = 0, 20
+        spec = StrongAugment(crop_px=size)
+
+        def encodes(self, batch: tuple) -> tuple:
+            images, masks = augment_strong(*batch, self.spec)
+            return TensorImage(images), TensorMask(masks)
+
+    return [StrongTransform()]
+
+
+AUGMENTATIONS: Mapping[str, Callable[[int], list[Any]]] = MappingProxyType(
+    {
+        "s1": lambda size: paper_transforms(rotation_degrees=20, flip=False),
+        "s2": lambda size: paper_transforms(rotation_degrees=90, flip=True),
+        "s3": lambda size: strong_transforms(size=size),
+    }
+)
+# s3 crops from a wider field, so that zooming out and shifting show tissue rather than black.
+FIELD_RATIO: Mapping[str, float] = MappingProxyType({"s1": 1.0, "s2": 1.0, "s3": 1.4})

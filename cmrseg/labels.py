@@ -1,0 +1,102 @@
+"""What the label ids of a mask mean, here and in other people's data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from enum import IntEnum
+from types import MappingProxyType
+
+import numpy as np
+
+
+class Label(IntEnum):
+    """The label ids of every mask that cmrseg writes."""
+
+    BACKGROUND = 0
+    LV = 1
+    MYO = 2
+    RV = 3
+
+
+STRUCTURES = (Label.LV, Label.MYO, Label.RV)
+
+# Scheme name -> id in the file -> our label.
+SCHEMES: Mapping[str, Mapping[int, Label]] = MappingProxyType(
+    {
+        "cmrseg": {0: Label.BACKGROUND, 1: Label.LV, 2: Label.MYO, 3: Label.RV},
+        "mnms": {0: Label.BACKGROUND, 1: Label.LV, 2: Label.MYO, 3: Label.RV},
+        "ukbb": {0: Label.BACKGROUND, 1: Label.LV, 2: Label.MYO, 3: Label.RV},
+        "acdc": {0: Label.BACKGROUND, 1: Label.RV, 2: Label.MYO, 3: Label.LV},
+        "cmr-seg-tl": {0: Label.BACKGROUND, 1: Label.LV, 2: Label.MYO},
+    }
+)
+
+
+def near_matches(name: str, known: list[str]) -> str:
+    """A hint for an unknown name: the near matches, or all the known names."""
+    close = get_close_matches(name, known, n=3, cutoff=0.5)
+    return f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known)}"
+
+
+def get_scheme(name: str) -> Mapping[int, Label]:
+    """Label scheme by name, or spelled out such as ``LV=1,MYO=2``.
+
+    Raises
+    ------
+    ValueError
+        If there is no such scheme; near matches are named.
+    """
+    if "=" in name:
+        return _spelled_out(name)
+    if name not in SCHEMES:
+        raise ValueError(f"unknown label scheme '{name}'; {near_matches(name, sorted(SCHEMES))}")
+    return SCHEMES[name]
+
+
+def _spelled_out(text: str) -> Mapping[int, Label]:
+    """Scheme from ``structure=id`` pairs; background is 0."""
+    scheme = {0: Label.BACKGROUND}
+    for pair in text.split(","):
+        structure, _, value = pair.partition("=")
+        if structure.strip().upper() not in Label.__members__ or not value.strip().isdigit():
+            raise ValueError(f"label scheme '{text}': '{pair}' is not of the form LV=1, MYO=2 or RV=3")
+        scheme[int(value)] = Label[structure.strip().upper()]
+    return scheme
+
+
+def remap(mask: np.ndarray, scheme: Mapping[int, Label]) -> np.ndarray:
+    """Translate a mask of another scheme to `Label` ids.
+
+    Parameters
+    ----------
+    mask
+        Label ids of the file, any shape; floats are accepted when they are whole numbers.
+    scheme
+        File id -> `Label`.
+
+    Returns
+    -------
+    Mask of the same shape, ``uint8``, in `Label` ids.
+
+    Raises
+    ------
+    ValueError
+        If the mask holds a value that the scheme does not name.
+    """
+    ids = np.unique(mask)
+    unknown = [float(v) for v in ids if v not in scheme]
+    if unknown:
+        raise ValueError(
+            f"label values {_plain(unknown)} are outside the scheme {{{', '.join(map(str, sorted(scheme)))}}}"
+        )
+    table = np.zeros(max(scheme) + 1, np.uint8)
+    for value, label in scheme.items():
+        table[value] = label
+    return table[np.asarray(mask).astype(np.intp)]
+
+
+def _plain(values: list[float]) -> str:
+    """Up to five numbers, whole ones without a decimal point."""
+    shown = ", ".join(f"{v:g}" for v in values[:5])
+    return shown + (", ..." if len(values) > 5 else "")

@@ -1,0 +1,244 @@
+"""Segmentation losses by the names that recipes use: CE, focal, DICE, logDICE, hybrid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from functools import partial
+
+import torch
+from monai.losses import DiceLoss, FocalLoss, GeneralizedDiceLoss
+from torch import Tensor
+from torch.nn import functional as F
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def cross_entropy(logits: Tensor, targets: Tensor, *, class_weights: Sequence[float] | None = None) -> Tensor:
+    """Cross entropy, averaged over pixels.
+
+    Parameters
+    ----------
+    logits
+        Shape ``(b, c, h, w)``, any floating type; computed in float32.
+    targets
+        Label ids, integers of shape ``(b, h, w)``.
+    class_weights
+        One weight per class, background included; all 1 when None.
+
+    Returns
+    -------
+    Scalar loss.
+
+    Raises
+    ------
+    ValueError
+        If the shapes, or the number of weights, do not belong together.
+    """
+    logits, targets = _plain(logits, targets)
+    return F.cross_entropy(logits, targets, weight=_weights(class_weights, logits))
+
+
+def focal(logits: Tensor, targets: Tensor, *, gamma: float = 2.0) -> Tensor:
+    """Focal loss over all classes, averaged over pixels: easy pixels count less.
+
+    Parameters
+    ----------
+    logits
+        Shape ``(b, c, h, w)``.
+    targets
+        Label ids, shape ``(b, h, w)``.
+    gamma
+        Focusing exponent; 0 gives the cross entropy.
+
+    Returns
+    -------
+    Scalar loss.
+
+    References
+    ----------
+    Lin et al., ICCV 2017, doi:10.1109/ICCV.2017.324.
+    """
+    logits, targets = _plain(logits, targets)
+    # MONAI averages over classes too, where all but the true one are 0.
+    loss = FocalLoss(to_onehot_y=True, use_softmax=True, gamma=gamma)(logits, targets[:, None])
+    return loss * logits.shape[1]
+
+
+def generalised_dice(logits: Tensor, targets: Tensor) -> Tensor:
+    """Generalised Dice loss: classes weighted by the inverse square of their size in the batch.
+
+    Parameters
+    ----------
+    logits
+        Shape ``(b, c, h, w)``.
+    targets
+        Label ids, shape ``(b, h, w)``.
+
+    Returns
+    -------
+    Scalar loss in [0, 1].
+
+    References
+    ----------
+    Sudre et al., DLMIA 2017, doi:10.1007/978-3-319-67558-9_28.
+    """
+    logits, targets = _plain(logits, targets)
+    return GeneralizedDiceLoss(to_onehot_y=True, softmax=True, batch=True)(logits, targets[:, None])
+
+
+def log_dice(
+    logits: Tensor, targets: Tensor, *, class_weights: Sequence[float] | None = None, smooth: float = 1.0
+) -> Tensor:
+    """Log-Dice loss ``sum_i w_i log(2 - dice_i)``, the overlap taken over the whole batch.
+
+    Parameters
+    ----------
+    logits
+        Shape ``(b, c, h, w)``.
+    targets
+        Label ids, shape ``(b, h, w)``.
+    class_weights
+        One weight per class, background included; the mean over classes when None.
+    smooth
+        Pixels added to numerator and denominator; a class absent from both costs nothing.
+
+    Returns
+    -------
+    Scalar loss, 0 for a perfect mask, ``log 2`` for no overlap when the weights sum to 1.
+
+    References
+    ----------
+    Patravali, Jain, Chilamkurthy, STACOM 2017, doi:10.1007/978-3-319-75541-0_14.
+    """
+    logits, targets = _plain(logits, targets)
+    scores = soft_dice(logits, targets, smooth=smooth)
+    weights = _weights(class_weights, logits)
+    losses = torch.log(2 - scores)
+    return losses.mean() if weights is None else (weights * losses).sum()
+
+
+def soft_dice(logits: Tensor, targets: Tensor, *, smooth: float = 1.0) -> Tensor:
+    """Soft Dice score of every class over the whole batch.
+
+    Parameters
+    ----------
+    logits
+        Shape ``(b, c, h, w)``.
+    targets
+        Label ids, shape ``(b, h, w)``.
+    smooth
+        Pixels added to numerator and denominator.
+
+    Returns
+    -------
+    Scores in [0, 1], shape ``(c,)``.
+    """
+    logits, targets = _plain(logits, targets)
+    probabilities = logits.softmax(dim=1)
+    truth = F.one_hot(targets, logits.shape[1]).permute(0, 3, 1, 2)
+    pixels = (0, 2, 3)
+    overlap = (probabilities * truth).sum(dim=pixels)
+    sizes = probabilities.sum(dim=pixels) + truth.sum(dim=pixels)
+    return (2 * overlap + smooth) / (sizes + smooth)
+
+
+def hybrid(
+    logits: Tensor, targets: Tensor, *, log: bool = False, dice_weight: float = 1.0, ce_weight: float = 1.0
+) -> Tensor:
+    """Cross entropy plus a Dice loss.
+
+    Parameters
+    ----------
+    logits
+        Shape ``(b, c, h, w)``.
+    targets
+        Label ids, shape ``(b, h, w)``.
+    log
+        Use `log_dice` of all classes instead of ``1 - dice`` of the structures.
+    dice_weight, ce_weight
+        Weights of the two terms.
+
+    Returns
+    -------
+    Scalar loss.
+    """
+    dice = log_dice(logits, targets) if log else dice_of_structures(logits, targets)
+    return ce_weight * cross_entropy(logits, targets) + dice_weight * dice
+
+
+def dice_of_structures(logits: Tensor, targets: Tensor) -> Tensor:
+    """``1 - dice`` averaged over the classes but background, over the whole batch.
+
+    Parameters
+    ----------
+    logits
+        Shape ``(b, c, h, w)``.
+    targets
+        Label ids, shape ``(b, h, w)``.
+
+    Returns
+    -------
+    Scalar loss in [0, 1].
+    """
+    logits, targets = _plain(logits, targets)
+    loss = DiceLoss(
+        include_background=False, to_onehot_y=True, softmax=True, batch=True, smooth_nr=1.0, smooth_dr=1.0
+    )
+    return loss(logits, targets[:, None])
+
+
+LOSSES: dict[str, Loss] = {
+    "CE": cross_entropy,
+    "focal": focal,
+    "DICE": generalised_dice,
+    "logDICE": partial(log_dice),
+    "hybrid": hybrid,
+    "hybridlog": partial(hybrid, log=True),
+}
+
+
+def get_loss(name: str) -> Loss:
+    """Loss by the name that a recipe uses.
+
+    Parameters
+    ----------
+    name
+        Key of `LOSSES`.
+
+    Returns
+    -------
+    Function of logits ``(b, c, h, w)`` and label ids ``(b, h, w)``, giving a scalar.
+
+    Raises
+    ------
+    ValueError
+        If there is no such loss; near matches are named.
+    """
+    try:
+        return LOSSES[name]
+    except KeyError:
+        by_lower = {known.lower(): known for known in LOSSES}
+        near = [by_lower[n] for n in get_close_matches(name.lower(), by_lower, n=3, cutoff=0.4)]
+        hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(LOSSES)}"
+        raise ValueError(f"unknown loss '{name}'; {hint}") from None
+
+
+def _plain(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Float32 logits and long targets, both plain tensors: fastai's subclasses do not mix."""
+    logits, targets = logits.as_subclass(Tensor).float(), targets.as_subclass(Tensor).long()
+    if logits.ndim != 4 or targets.shape != (logits.shape[0], *logits.shape[2:]):
+        raise ValueError(
+            "logits must be (b, c, h, w) and targets (b, h, w), "
+            f"got {tuple(logits.shape)} and {tuple(targets.shape)}"
+        )
+    return logits, targets
+
+
+def _weights(class_weights: Sequence[float] | None, logits: Tensor) -> Tensor | None:
+    """One weight per class as a tensor beside the logits."""
+    if class_weights is None:
+        return None
+    if len(class_weights) != logits.shape[1]:
+        raise ValueError(f"class_weights must hold {logits.shape[1]} numbers, got {tuple(class_weights)}")
+    return logits.new_tensor(class_weights)

@@ -1,0 +1,117 @@
+"""fastai's `DynamicUnet` around torchvision encoders, as a plain module.
+
+fastai and torchvision are imported where they are used: predicting with the light U-Net needs neither,
+and they cost seconds.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from cmrseg.models.registry import Architecture, register
+from cmrseg.problems import DataError
+
+_BUILD_SIZE = (64, 64)  # only decides where the encoder halves; the network takes any multiple of 32
+_TORCHVISION_NAMES = {"r18": "resnet18", "r34": "resnet34", "r50": "resnet50", "v16": "vgg16_bn"}
+
+
+def build_fastai_unet(in_channels: int, classes: int, *, backbone: str) -> nn.Module:
+    """U-Net with a torchvision encoder and random weights.
+
+    Parameters
+    ----------
+    in_channels
+        Input channels.
+    classes
+        Output classes, background included.
+    backbone
+        ``r18``, ``r34``, ``r50`` or ``v16``.
+
+    Returns
+    -------
+    Module from ``(b, in_channels, h, w)`` to logits ``(b, classes, h, w)``; h and w divisible by 32. The
+    closing layer that casts to fastai's tensor type is dropped: it breaks torch.compile, export and ONNX.
+    """
+    import torchvision
+    from fastai.layers import ToTensorBase
+    from fastai.vision.learner import create_unet_model
+
+    arch = getattr(torchvision.models, _TORCHVISION_NAMES[backbone])
+    model = create_unet_model(arch, classes, _BUILD_SIZE, pretrained=False, n_in=in_channels)
+    if isinstance(model.layers[-1], ToTensorBase):
+        model.layers = model.layers[:-1]
+    return model
+
+
+def load_imagenet(model: nn.Module, backbone: str, file: Path | None = None) -> str:
+    """Put ImageNet weights into the encoder of a U-Net.
+
+    Parameters
+    ----------
+    model
+        From `build_fastai_unet` with three input channels.
+    backbone
+        Its backbone.
+    file
+        State dict with torchvision's key names, whole or partial; downloaded by torchvision when None.
+
+    Returns
+    -------
+    Sentence that says how many tensors were taken from where.
+
+    Raises
+    ------
+    DataError
+        If the weights cannot be downloaded or read, or none of them fits.
+    """
+    import torchvision
+    from fastai.vision.learner import create_body, model_meta
+
+    arch = getattr(torchvision.models, _TORCHVISION_NAMES[backbone])
+    state = _download(backbone) if file is None else _read(file)
+    classifier = arch(weights=None)
+    known = classifier.state_dict()
+    fitting = {k: v for k, v in state.items() if k in known and v.shape == known[k].shape}
+    if not fitting:
+        raise DataError(f"no tensor of {file or 'the download'} fits the encoder {backbone}; is it another network?")
+    classifier.load_state_dict(fitting, strict=False)
+    body = create_body(classifier, n_in=3, pretrained=False, cut=model_meta[arch]["cut"])
+    model.layers[0].load_state_dict(body.state_dict())
+    return f"ImageNet encoder from {file.name if file else 'torchvision'}: {len(fitting)} of {len(state)} tensors fit"
+
+
+def _download(backbone: str) -> dict[str, torch.Tensor]:
+    """torchvision's weights; it checks the hash in the file name."""
+    import torchvision
+
+    weights = torchvision.models.get_model_weights(_TORCHVISION_NAMES[backbone]).IMAGENET1K_V1
+    try:
+        return weights.get_state_dict(progress=False, check_hash=True)
+    except OSError as error:
+        raise DataError(
+            f"ImageNet weights for {backbone} cannot be downloaded ({error}); "
+            "give a file with --imagenet FILE or start from random weights with --random"
+        ) from None
+
+
+def _read(file: Path) -> dict[str, torch.Tensor]:
+    """State dict of tensors only; nothing of a pickle is run."""
+    if not file.exists():
+        raise DataError(f"ImageNet weights {file} do not exist; check the path")
+    try:
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for damaged and for unsafe files
+        raise DataError(f"{file} is no readable file of tensors ({str(error).splitlines()[0][:100]})") from None
+    return {k: v for k, v in state.items() if isinstance(v, torch.Tensor)}
+
+
+def _encoder(model: nn.Module) -> nn.Module:
+    return model.layers[0]
+
+
+for _name in _TORCHVISION_NAMES:
+    register(Architecture(_name, partial(build_fastai_unet, backbone=_name), _encoder, rgb=True, imagenet=True))

@@ -1,0 +1,315 @@
+"""Train a model from a recipe, or fine-tune one to other data; runs resume."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import fastai
+import torch
+
+from cmrseg import __version__
+from cmrseg.data.catalog import Catalog, assign_splits, read_catalog
+from cmrseg.io.atomic import write_table, write_text
+from cmrseg.labels import Label
+from cmrseg.models import get_architecture
+from cmrseg.models.fastai_unet import load_imagenet
+from cmrseg.problems import DataError, Problem, problem_table
+from cmrseg.training.callbacks import AverageWeights, EpochSeed, seed_everything
+from cmrseg.training.config import TrainConfig, base_config, read_config
+from cmrseg.training.images import TrainingImages, read_training_images
+from cmrseg.training.learner import build_learner
+from cmrseg.training.loaders import field_size, make_loaders
+from cmrseg.training.log import BEST, CHECKPOINT, Listener, RunLog, RunState, load_checkpoint
+from cmrseg.training.recipe import Recipe
+from cmrseg.training.stages import Stage, defaults_of
+from cmrseg.zoo.manifest import load_model
+from cmrseg.zoo.model_file import Model, ModelSpec, build_net, read_model, save_model, with_labels
+
+MODEL_FILE = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """What came out of a training run."""
+
+    out: Path
+    model_file: Path
+    catalog: Catalog
+    state: RunState
+    problems: tuple[Problem, ...] = ()
+
+
+@dataclass(frozen=True)
+class SplitImages:
+    """Images to train and to validate with."""
+
+    catalog: Catalog
+    train: TrainingImages
+    valid: TrainingImages
+    labels: tuple[str, ...]
+    problems: tuple[Problem, ...] = field(default=())
+
+
+def train(
+    name: str,
+    data: Path,
+    out: Path,
+    *,
+    config: TrainConfig | None = None,
+    labels: str | None = None,
+    imagenet: Path | None = None,
+    random_weights: bool = False,
+    resume: bool = False,
+    listener: Listener | None = None,
+) -> TrainingRun:
+    """Train a model from random or ImageNet weights.
+
+    Parameters
+    ----------
+    name
+        Recipe, such as ``r34_CE_p5_s2``.
+    data
+        Data set in any known layout.
+    out
+        Folder of the run; gets model.safetensors, history.csv, config.json.
+    config
+        The recipe's own configuration when None.
+    labels
+        Label scheme where the layout does not tell.
+    imagenet
+        File of ImageNet weights; torchvision downloads them when None.
+    random_weights
+        Start from random weights although the architecture has ImageNet weights.
+    resume
+        Go on with a run that was stopped; its ``config.json`` decides.
+    listener
+        Who is told how it goes.
+
+    Raises
+    ------
+    DataError
+        If the data cannot be used or ``out`` holds another run.
+    ValueError
+        If the recipe or a setting is wrong.
+    """
+    listener = listener or Listener()
+    config = config or base_config(name)
+    config = _open_run(out, config, resume, command="train", data=str(data))
+    images = _read_images(data, config, labels, listener)
+    seed_everything(config.seed)
+    model = _new_model(config, images.labels)
+    architecture = get_architecture(model.spec.architecture)
+    has_pretrained_encoder = architecture.imagenet and not random_weights
+    if has_pretrained_encoder and not (out / CHECKPOINT).exists():
+        listener.note(load_imagenet(model.net, architecture.name, imagenet))
+    if not has_pretrained_encoder:
+        config = replace(config, schedule=tuple(replace(s, frozen=False) for s in config.schedule))
+    return _run(model, images, config, out, listener)
+
+
+def finetune(
+    base: str | Path,
+    data: Path,
+    out: Path,
+    *,
+    config: TrainConfig | None = None,
+    labels: str | None = None,
+    resume: bool = False,
+    listener: Listener | None = None,
+) -> TrainingRun:
+    """Fine-tune a model to other data: another scanner, sequence or set of labels.
+
+    Parameters
+    ----------
+    base
+        Name of a model of the zoo, or a model file. Its preprocessing is kept; its output layer is adapted to
+        the structures of the data.
+    data, out, config, labels, resume, listener
+        As for `train`.
+
+    Raises
+    ------
+    DataError
+        If the base model or the data cannot be used, or ``out`` holds another run.
+    """
+    listener = listener or Listener()
+    start = load_model(base)
+    config = config or transfer_config(start, data)
+    config = _open_run(out, config, resume, command="finetune", data=str(data), base=str(base))
+    images = _read_images(data, config, labels, listener)
+    if extra := [name for name in start.spec.labels if name not in images.labels]:
+        listener.note(f"the base model also has {', '.join(extra)}; its output layer is adapted to the data")
+    seed_everything(config.seed)
+    model = with_labels(start, images.labels)
+    spec = replace(
+        model.spec,
+        name=config.recipe,
+        recipe=config.recipe,
+        licence=start.spec.licence,
+        training={"base": start.spec.name},
+    )
+    return _run(Model(spec, model.net), images, config, out, listener)
+
+
+def transfer_config(base: Model, data: Path, **overrides: Any) -> TrainConfig:
+    """Configuration for fine-tuning a base model: its recipe on other data, with the transfer schedule.
+
+    Parameters
+    ----------
+    base
+        Start of the transfer.
+    data
+        Its folder name becomes the training set in the recipe's name.
+    overrides
+        Fields of `TrainConfig`; None means not given.
+    """
+    name = "".join(c for c in data.resolve().name if c.isascii() and c.isalnum()) or "data"
+    recipe = replace(Recipe.parse(base.spec.recipe), train_set=name)
+    given = {"schedule": defaults_of(recipe.architecture).transfer, **{k: v for k, v in overrides.items() if v is not None}}
+    return base_config(
+        str(recipe),
+        preprocessing=base.spec.preprocessing,
+        arguments=dict(base.spec.arguments),
+        licence=base.spec.licence,
+        **given,
+    )
+
+
+def _open_run(out: Path, config: TrainConfig, resume: bool, **run: str) -> TrainConfig:
+    """The configuration to train with; refuses to overwrite another run."""
+    path = out / "config.json"
+    if path.exists() and not resume:
+        raise DataError(f"{out} already holds a run; go on with it by --resume, or name another --out")
+    if path.exists():
+        return read_config(path)
+    write_text(config.to_json(**run), path)
+    return config
+
+
+def _read_images(data: Path, config: TrainConfig, scheme: str | None, listener: Listener) -> SplitImages:
+    """Training and validation images, and the classes that the data can teach."""
+    catalog = assign_splits(_labelled(read_catalog(data, labels=scheme), data), seed=config.seed)
+    for note in catalog.notes:
+        listener.note(note)
+    train, valid = (
+        read_training_images(
+            catalog.select([split]), config.preprocessing, field_px=field_size(config), progress=listener.read
+        )
+        for split in ("train", "val")
+    )
+    labels = [label for label in Label if label in train.labels() | {Label.BACKGROUND}]
+    names = tuple(label.name for label in labels)
+    if absent := [label.name for label in Label if label not in labels]:
+        listener.note(f"no {', '.join(absent)} in the training masks: the model will segment {', '.join(names[1:])}")
+    if len(names) < 2:
+        raise DataError(f"the training masks of {data} are empty; there is nothing to learn")
+    problems = (*catalog.problems, *train.problems, *valid.problems)
+    for problem in problems:
+        listener.note(f"left out: {problem.extra_info}")
+    return SplitImages(catalog, train.with_classes(labels), valid.with_classes(labels), names, problems)
+
+
+def _labelled(catalog: Catalog, data: Path) -> Catalog:
+    """The images with masks; there must be some."""
+    labelled = catalog.with_masks()
+    if labelled.table.empty:
+        raise DataError(f"none of the {len(catalog.table)} images of {data} has a mask; training needs masks")
+    return labelled
+
+
+def _new_model(config: TrainConfig, labels: Sequence[str]) -> Model:
+    """Random weights for a configuration."""
+    recipe = Recipe.parse(config.recipe)
+    spec = ModelSpec(
+        name=config.recipe,
+        architecture=recipe.architecture,
+        labels=tuple(labels),
+        preprocessing=config.preprocessing,
+        recipe=config.recipe,
+        arguments=dict(config.arguments),
+        licence=config.licence,
+    )
+    return Model(spec, build_net(spec))
+
+
+def _run(model: Model, images: SplitImages, config: TrainConfig, out: Path, listener: Listener) -> TrainingRun:
+    """All stages, from the checkpoint where there is one."""
+    if (out / MODEL_FILE).exists():
+        listener.note(f"the run in {out} is finished; nothing to do")
+        return TrainingRun(out, out / MODEL_FILE, images.catalog, RunState(), images.problems)
+    write_table(images.catalog.table[["subject", "split"]].drop_duplicates(), out / "splits.csv")
+    loaders = make_loaders(images.train, images.valid, config)
+    learn = build_learner(model, loaders, config)
+    checkpoint = load_checkpoint(out) if (out / CHECKPOINT).exists() else None
+    state = RunState(**checkpoint["run"]) if checkpoint else RunState()
+    if checkpoint:
+        _load_weights(learn, checkpoint)
+        listener.note(f"resuming after epoch {state.epoch}")
+    listener.start(len(loaders.train) * loaders.train.bs, sum(s.epochs for s in config.schedule), state.epoch)
+    first_epoch = 0
+    for number, stage in enumerate(config.schedule, start=1):
+        if state.epoch < first_epoch + stage.epochs:
+            log = RunLog(out, model.spec, state, stage=number, first_epoch=first_epoch, listener=listener)
+            inside = state.epoch > first_epoch
+            _fit_stage(learn, stage, log, seed=config.seed, optimizer=checkpoint["optimizer"] if inside else None)
+        first_epoch += stage.epochs
+    return _finish(model.spec, images, config, out, state)
+
+
+def _fit_stage(learn: Any, stage: Stage, log: RunLog, *, seed: int, optimizer: dict[str, Any] | None) -> None:
+    """One stage of one-cycle training, from its middle when the optimizer's state is given."""
+    learn.freeze() if stage.frozen else learn.unfreeze()
+    if optimizer is not None:
+        learn.opt.load_state_dict(optimizer)
+    with learn.no_bar(), learn.no_logging():
+        learn.fit_one_cycle(
+            stage.epochs,
+            stage.lr,
+            start_epoch=max(0, log.state.epoch - log.first_epoch),
+            cbs=[EpochSeed(seed, log.first_epoch), log],
+        )
+
+
+def _load_weights(learn: Any, checkpoint: dict[str, Any]) -> None:
+    """Model and weight average of a checkpoint."""
+    learn.model.load_state_dict(checkpoint["model"])
+    average = getattr(learn, "average_weights", None)
+    if isinstance(average, AverageWeights):
+        device = learn.dls.device
+        average.average = {k: v.to(device) for k, v in checkpoint["average"].items()}
+        average.steps = checkpoint["average_steps"]
+
+
+def _finish(spec: ModelSpec, images: SplitImages, config: TrainConfig, out: Path, state: RunState) -> TrainingRun:
+    """The best weights become the model; the checkpoint goes."""
+    training = {
+        **spec.training,
+        "images": len(images.train),
+        "subjects": len(set(images.train.subjects)),
+        "images_seen": state.images_seen,
+        "best_epoch": state.best_epoch,
+        "validation_dice": round(state.best_dice, 4),
+        "seed": config.seed,
+        "versions": _versions(),
+    }
+    weights = read_model(out / BEST).net.state_dict()
+    path = save_model(replace(spec, training=training), weights, out / MODEL_FILE)
+    if images.problems:
+        write_table(problem_table(list(images.problems)), out / "problems.tsv")
+    for name in (BEST, CHECKPOINT):
+        (out / name).unlink(missing_ok=True)
+    return TrainingRun(out, path, images.catalog, state, images.problems)
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "cmrseg": __version__,
+        "torch": torch.__version__,
+        "fastai": fastai.__version__,
+        "python": platform.python_version(),
+    }

@@ -1,0 +1,112 @@
+"""The models by name: one JSON file in the package says where each is and what it is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cmrseg.labels import near_matches
+from cmrseg.problems import DataError
+from cmrseg.zoo.model_file import Model, read_model
+
+_FOLDER = Path(__file__).parent
+DEFAULT_MODEL = "light2d_hybrid_acdc_s3"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One model of the zoo; field names are those of ``manifest.json``."""
+
+    name: str
+    file: str
+    sha256: str
+    bytes: int
+    architecture: str
+    labels: tuple[str, ...]
+    trained_on: str
+    licence: str
+    citation: str
+    summary: str
+    dice: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def path(self) -> Path:
+        """The embedded file."""
+        return _FOLDER / "embedded" / self.file
+
+
+def read_manifest() -> dict[str, Entry]:
+    """All models by name."""
+    entries = json.loads((_FOLDER / "manifest.json").read_text(encoding="utf-8"))["models"]
+    return {e["name"]: Entry(**{**e, "labels": tuple(e["labels"])}) for e in entries}
+
+
+def get_entry(name: str) -> Entry:
+    """One model by name.
+
+    Raises
+    ------
+    DataError
+        If there is none; near matches are named.
+    """
+    entries = read_manifest()
+    if name not in entries:
+        raise DataError(f"unknown model '{name}'; {near_matches(name, sorted(entries))} (or give a .safetensors file)")
+    return entries[name]
+
+
+def load_model(name_or_path: str | Path = DEFAULT_MODEL) -> Model:
+    """A model of the zoo by name, or from a file.
+
+    Parameters
+    ----------
+    name_or_path
+        Name in the manifest, or path of a ``.safetensors`` file.
+
+    Returns
+    -------
+    Model in evaluation mode, ``float32``.
+
+    Raises
+    ------
+    DataError
+        If there is no such model or file, its checksum is wrong, or it cannot be read.
+    """
+    path = Path(name_or_path)
+    if path.suffix == ".safetensors" or path.is_file():
+        if not path.exists():
+            raise DataError(f"model file {path} does not exist; check the path")
+        return read_model(path)
+    if path.is_dir() and (path / "model.safetensors").exists():
+        return read_model(path / "model.safetensors")
+    entry = get_entry(str(name_or_path))
+    verify(entry)
+    return read_model(entry.path)
+
+
+def read_card(name: str) -> str:
+    """The card of a model, Markdown.
+
+    Raises
+    ------
+    DataError
+        If there is no such model.
+    """
+    return (_FOLDER / "embedded" / f"{get_entry(name).name}.md").read_text(encoding="utf-8")
+
+
+def verify(entry: Entry) -> None:
+    """Compare the embedded file with its checksum.
+
+    Raises
+    ------
+    DataError
+        If the file is missing or has been changed.
+    """
+    if not entry.path.exists():
+        raise DataError(f"the weights of {entry.name} are missing from this installation; install cmrseg again")
+    found = hashlib.sha256(entry.path.read_bytes()).hexdigest()
+    if found != entry.sha256:
+        raise DataError(f"the weights of {entry.name} are damaged: sha256 {found}, expected {entry.sha256}; install again")

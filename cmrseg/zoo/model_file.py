@@ -1,0 +1,187 @@
+"""A model is one safetensors file whose metadata says everything that is needed to use it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from cmrseg import __version__
+from cmrseg.io.atomic import atomic_path
+from cmrseg.labels import Label
+from cmrseg.models import get_architecture
+from cmrseg.preprocess import Preprocessing
+from cmrseg.problems import DataError
+
+FORMAT_VERSION = 1
+_KEY = "cmrseg"
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What is written into the file beside the weights.
+
+    Attributes
+    ----------
+    name
+        Of the model; the recipe for those trained from a recipe name.
+    architecture, arguments
+        Entry of the registry, and how it is built.
+    labels
+        Meaning of the output channels, background first.
+    preprocessing
+        From a cine to the network's input.
+    recipe
+        Recipe name of the training.
+    licence
+        Of the weights.
+    training
+        What else is known: base model, images seen, validation Dice, versions.
+    """
+
+    name: str
+    architecture: str
+    labels: tuple[str, ...]
+    preprocessing: Preprocessing
+    recipe: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    licence: str = "unstated"
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def label_ids(self) -> tuple[Label, ...]:
+        """`Label` of every output channel."""
+        return tuple(Label[name] for name in self.labels)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network and what it needs."""
+
+    spec: ModelSpec
+    net: nn.Module
+
+
+def build_net(spec: ModelSpec) -> nn.Module:
+    """The network of a specification, with random weights."""
+    architecture = get_architecture(spec.architecture)
+    return architecture.build(spec.preprocessing.channels, len(spec.labels), **spec.arguments)
+
+
+def save_model(spec: ModelSpec, state: Mapping[str, Tensor], path: Path, *, half: bool = False) -> Path:
+    """Write a model file atomically.
+
+    Parameters
+    ----------
+    spec
+        Description.
+    state
+        State dict of the network.
+    path
+        Ends in ``.safetensors``.
+    half
+        Store floating-point tensors in half precision.
+
+    Returns
+    -------
+    The path.
+    """
+    tensors = {k: (v.half() if half and v.is_floating_point() else v).contiguous().cpu() for k, v in state.items()}
+    header = {"format_version": FORMAT_VERSION, "cmrseg_version": __version__, **asdict(spec)}
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata={_KEY: json.dumps(header)})
+    return path
+
+
+def read_spec(path: Path) -> ModelSpec:
+    """Description of a model file, without its weights.
+
+    Raises
+    ------
+    DataError
+        If the file is no model, is damaged, or was written by a newer version.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            text = (file.metadata() or {}).get(_KEY)
+    except (SafetensorError, OSError) as error:
+        raise DataError(f"{path} is no readable model file ({error}); copy or fetch it again") from None
+    if text is None:
+        raise DataError(f"{path} holds tensors but no cmrseg description; it is not a cmrseg model")
+    return _spec(json.loads(text), path)
+
+
+def read_model(path: Path) -> Model:
+    """Rebuild a model through the registry; nothing in the file is executed.
+
+    Returns
+    -------
+    Model with ``float32`` weights, in evaluation mode.
+
+    Raises
+    ------
+    DataError
+        As `read_spec`, or if the tensors do not fit the architecture.
+    """
+    spec = read_spec(path)
+    net = build_net(spec)
+    with safe_open(path, framework="pt") as file:
+        state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
+    try:
+        net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
+    except RuntimeError as error:
+        raise DataError(f"{path} does not fit its architecture {spec.architecture}: {error}") from None
+    return Model(spec, net.eval())
+
+
+def with_labels(model: Model, labels: tuple[str, ...]) -> Model:
+    """The same model for other labels: output rows of common labels are kept, new ones start at random.
+
+    Parameters
+    ----------
+    model
+        Base model.
+    labels
+        Names of the new output channels, background first.
+
+    Returns
+    -------
+    New model; every tensor but those of the output layer is the base's.
+    """
+    if labels == model.spec.labels:
+        return model
+    spec = replace(model.spec, labels=labels)
+    net = build_net(spec)
+    old, new = model.net.state_dict(), net.state_dict()
+    kept = [(labels.index(n), model.spec.labels.index(n)) for n in labels if n in model.spec.labels]
+    to_rows, from_rows = ([pair[i] for pair in kept] for i in (0, 1))
+    for key, tensor in new.items():
+        if tensor.shape == old[key].shape:
+            tensor.copy_(old[key])
+        else:
+            tensor[torch.tensor(to_rows)] = old[key][torch.tensor(from_rows)]
+    net.load_state_dict(new)
+    return Model(spec, net)
+
+
+def _spec(header: dict[str, Any], path: Path) -> ModelSpec:
+    version = header.pop("format_version", 0)
+    written_by = header.pop("cmrseg_version", "?")
+    if version > FORMAT_VERSION:
+        raise DataError(
+            f"{path} was written by cmrseg {written_by} in model format {version}; "
+            f"this is {__version__} and reads up to {FORMAT_VERSION}: update cmrseg"
+        )
+    try:
+        header["preprocessing"] = Preprocessing(**header["preprocessing"])
+        header["labels"] = tuple(header["labels"])
+        return ModelSpec(**header)
+    except (KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{path} has a damaged description ({error})") from None

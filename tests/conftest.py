@@ -1,0 +1,23 @@
+"""What every test may ask for.
+
+Slow tests carry ``@pytest.mark.slow``. They run by default, and so in ``make test``; while working,
+``pytest -m "not slow"`` leaves them out.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """Folder of real images; tests that need it are skipped where it is absent."""
+    folder = Path(os.environ.get("CMRSEG_TEST_DATA") or ROOT.parent / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip(f"no real images at {folder}; name their folder in CMRSEG_TEST_DATA")
+    return folder

@@ -37,7 +37,6 @@ class DemoSize:
     subjects_b: int = 9
     epochs_base: int = 14
     epochs_transfer: int = 10
-    n_slices: int = 8
     n_frames: int = 10
     widths: tuple[int, ...] = (12, 24, 48, 96)
     image_px: int = 96
@@ -75,9 +74,11 @@ def run_demo(out: Path, *, size: DemoSize | None = None, listener: Listener | No
     data_a = write_studies(out / "scannerA", SCANNERS["A"], size.subjects_a, size, seed=1)
     data_b = write_studies(out / "scanner7T", SCANNERS["7T"], size.subjects_b, size, seed=2)
     listener.note(f"training {RECIPE} on scanner A")
-    base = train(RECIPE, data_a, out / "base", config=_config(size), listener=listener)
+    base = train(_config(size), data_a, out / "base", listener=listener)
     listener.note("fine-tuning to the 7T scanner")
-    transfer = transfer_config(load_model(base.model_file), data_b, schedule=(Stage(size.epochs_transfer, 2e-3),))
+    transfer = transfer_config(
+        load_model(base.model_file), data_b, schedule=(Stage(size.epochs_transfer, 2e-3),)
+    )
     tuned = finetune(base.model_file, data_b, out / "finetuned", config=transfer, listener=listener)
     listener.note("predicting and evaluating the 7T test subjects")
     before = evaluate_model(tuned, base.model_file, out / "predicted_before", split="test")
@@ -95,7 +96,7 @@ def write_studies(folder: Path, scanner: Scanner, n: int, size: DemoSize, *, see
     rows, splits = [], []
     for i in range(n):
         name = f"{folder.name}{i + 1:02d}"
-        spec = replace(random_spec(rng), n_slices=size.n_slices, n_frames=size.n_frames)
+        spec = replace(random_spec(rng), n_frames=size.n_frames)
         study = make_study(spec, scanner, seed * 1000 + i)
         save_image(study.cine, folder / name / "sa.nii.gz")
         save_mask(study.mask, folder / name / "truth.nii.gz")
@@ -111,7 +112,13 @@ def _rows(name: str, study: PhantomStudy) -> list[dict[str, object]]:
     volumes = (study.mask.array == 1).sum(axis=(0, 1, 2))
     frames = {"ED": int(volumes.argmax()), "ES": int(volumes.argmin())}
     return [
-        {"subject": name, "frame": f, "phase": p, "image": f"{name}/sa.nii.gz", "mask": f"{name}/truth.nii.gz"}
+        {
+            "subject": name,
+            "frame": f,
+            "phase": p,
+            "image": f"{name}/sa.nii.gz",
+            "mask": f"{name}/truth.nii.gz",
+        }
         for p, f in frames.items()
     ]
 

@@ -120,8 +120,7 @@ def evaluate_masks(
     truth
         Data set with masks, see `cmrseg.data.catalog.read_catalog`, or its catalog.
     labels, predicted_labels
-        Label schemes where the layouts do not tell. Predictions of cmrseg have its own scheme, a
-        copied tree that of the truth.
+        Label schemes where the layouts do not tell; a copied tree has that of the truth.
     splits
         Evaluate these splits only.
     jobs
@@ -141,7 +140,6 @@ def evaluate_masks(
 
     References
     ----------
-    Ankenbrand et al., Magn Reson Med 86:2179 (2021), doi:10.1002/mrm.28822;
     Bernard et al., IEEE TMI 37:2514 (2018), doi:10.1109/TMI.2018.2837502.
     """
     existing_folder(predicted, "prediction")

@@ -192,7 +192,7 @@ LOSSES: dict[str, Loss] = {
     "CE": cross_entropy,
     "focal": focal,
     "DICE": generalised_dice,
-    "logDICE": partial(log_dice),
+    "logDICE": log_dice,
     "hybrid": hybrid,
     "hybridlog": partial(hybrid, log=True),
 }

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from cmrseg.cine import Cine
 from cmrseg.data.catalog import Catalog, VolumeRef, load_volume_image, prediction_path, read_catalog
 from cmrseg.io.atomic import write_table
-from cmrseg.io.images import load_mask, save_mask
+from cmrseg.io.images import load_image, load_mask, save_mask
 from cmrseg.labels import STRUCTURES
 from cmrseg.metrics.volumes import SUMMARY_COLUMNS, VOLUME_COLUMNS, summary_row, volume_table
 from cmrseg.models.device import default_device, has_fast_bf16
@@ -25,6 +25,7 @@ from cmrseg.zoo.manifest import DEFAULT_MODEL, load_model
 from cmrseg.zoo.model_file import Model
 
 Progress = Callable[[int, int], None]  # (studies done, studies in all)
+Segmented = tuple[str, Cine, list[int]]  # subject, mask, number of every frame
 _FLIPS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
 
 
@@ -42,12 +43,15 @@ class Options:
         Keep the largest connected piece of every structure in every frame, in 3D.
     bf16
         Compute in bfloat16 where the processor has it.
+    resume
+        Keep the masks that are already there.
     """
 
     batch_size: int = 16
     flips: bool = True
     largest_component: bool = True
     bf16: bool = True
+    resume: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,6 @@ def predict(
     model: str | Path = DEFAULT_MODEL,
     splits: Sequence[str] = (),
     options: Options | None = None,
-    resume: bool = False,
     progress: Progress | None = None,
 ) -> PredictionRun:
     """Segment every image of a data set, folder or file.
@@ -87,15 +90,13 @@ def predict(
     source
         Data set in any known layout, folder of NIfTI or PNG files, one file, or a catalog.
     out
-        Gets a folder per subject with masks, volumes.csv, summary.csv and, when something failed, problems.tsv.
+        Gets a folder per subject with masks, volumes.csv, summary.csv; problems.tsv when something failed.
     model
         Name of a model of the zoo, or a model file; the embedded model by default.
     splits
         Only these splits.
     options
         How masks are made.
-    resume
-        Keep the masks that are already there.
     progress
         Told after every study.
 
@@ -116,9 +117,11 @@ def predict(
     segment = _segmenter(loaded, options)
     for number, study in enumerate(studies, start=1):
         try:
-            masks.append((study, _segment_study(study, out, segment, resume=resume)))
+            masks.append((study[0].subject, *_segment_study(study, out, segment, resume=options.resume)))
         except DataError as error:
-            problems.append(Problem(study[0].subject, "unreadable", "left out", study[0].image.name, str(error)))
+            problems.append(
+                Problem(study[0].subject, "unreadable", "left out", study[0].image.name, str(error))
+            )
         if progress:
             progress(number, len(studies))
     return _write(out, masks, problems, catalog.notes)
@@ -204,17 +207,27 @@ def _probabilities(net: nn.Module, batch: Tensor, options: Options) -> Tensor:
 
 def _segment_study(
     study: tuple[VolumeRef, ...], out: Path, segment: Callable[[Cine], Cine], *, resume: bool
-) -> Cine:
-    """Mask of one study, written, or read when it is there already."""
-    paths = [prediction_path(out, study[0].subject, image) for image in dict.fromkeys(study[0].images)]
-    image = load_volume_image(*study)
+) -> tuple[Cine, list[int]]:
+    """Mask of one study and the numbers of its frames; it is written, or read when it is there already."""
+    image, frames = _whole_file(study)
+    paths = [prediction_path(out, study[0].subject, path) for path in dict.fromkeys(study[0].images)]
     if resume and all(path.exists() for path in paths):
         array = np.concatenate([load_mask(path, "cmrseg").array for path in paths], axis=2)
-        return image.with_array(array)
+        return image.with_array(array), frames
     mask = segment(image)
     for path, part in zip(paths, _parts(mask, len(paths)), strict=True):
         save_mask(part, path)
-    return mask
+    return mask, frames
+
+
+def _whole_file(study: tuple[VolumeRef, ...]) -> tuple[Cine, list[int]]:
+    """All slices and frames of the file, also those that the data set does not list, and their numbers."""
+    ref = study[0]
+    if not ref.is_stack:
+        return load_volume_image(*study), [ref.frame]
+    cine = replace(load_image(ref.image), spacing=ref.spacing)
+    n_frames = cine.array.shape[3]
+    return cine, list(range(n_frames)) if n_frames > 1 else [ref.frame]
 
 
 def _parts(mask: Cine, files: int) -> Iterator[Cine]:
@@ -226,9 +239,7 @@ def _parts(mask: Cine, files: int) -> Iterator[Cine]:
         yield replace(mask, array=mask.array[:, :, z : z + 1])
 
 
-def _write(
-    out: Path, masks: list[tuple[tuple[VolumeRef, ...], Cine]], problems: list[Problem], notes: list[str]
-) -> PredictionRun:
+def _write(out: Path, masks: list[Segmented], problems: list[Problem], notes: list[str]) -> PredictionRun:
     """Tables of a run."""
     volumes, summary = [], []
     for subject, mask, frames in _by_subject(masks):
@@ -247,15 +258,13 @@ def _write(
     return run
 
 
-def _by_subject(
-    masks: list[tuple[tuple[VolumeRef, ...], Cine]],
-) -> Iterator[tuple[str, Cine, list[int]]]:
+def _by_subject(masks: list[Segmented]) -> Iterator[Segmented]:
     """Masks of single frames joined to one study per subject, where they share a grid."""
-    groups: dict[tuple[str, tuple[int, ...]], list[tuple[tuple[VolumeRef, ...], Cine]]] = {}
-    for study, mask in masks:
-        groups.setdefault((study[0].subject, mask.array.shape[:3]), []).append((study, mask))
+    groups: dict[tuple[str, tuple[int, ...]], list[Segmented]] = {}
+    for item in masks:
+        groups.setdefault((item[0], item[1].array.shape[:3]), []).append(item)
     for (subject, _), members in groups.items():
-        frames = [ref.frame for study, _ in members for ref in study]
-        array = np.concatenate([mask.array for _, mask in members], axis=3)
+        frames = [frame for _, _, numbers in members for frame in numbers]
+        array = np.concatenate([mask.array for _, mask, _ in members], axis=3)
         times = members[0][1].frame_times_ms if len(members) == 1 else ()
         yield subject, replace(members[0][1], array=array, frame_times_ms=times), frames

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import torch
@@ -57,7 +56,9 @@ class Preprocessing:
         if self.neighbours < 1 or self.neighbours % 2 == 0:
             raise ValueError(f"neighbours must be an odd number of slices, got {self.neighbours}")
         if self.rgb and self.neighbours not in (1, 3):
-            raise ValueError(f"rgb input has 3 channels; neighbours must be 1 or 3 slices, got {self.neighbours}")
+            raise ValueError(
+                f"rgb input has 3 channels; neighbours must be 1 or 3 slices, got {self.neighbours}"
+            )
 
     @property
     def channels(self) -> int:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from cmrseg.data.catalog import read_catalog
 from cmrseg.evaluation import METRIC_COLUMNS, SUMMARY_COLUMNS, evaluate_masks, summarise
 from cmrseg.labels import Label
 from cmrseg.problems import DataError
@@ -149,6 +150,12 @@ def test_no_prediction_at_all_names_what_was_expected(tmp_path):
 def test_a_second_reader_is_another_data_set(tmp_path):
     truth = write_truth(tmp_path / "t")
     result = evaluate_masks(write_truth(tmp_path / "reader2"), truth)
+    assert (result.metrics.query("metric == 'dice'")["value"] == 1).all()
+
+
+def test_the_truth_may_be_a_catalog(tmp_path):
+    catalog = read_catalog(write_truth(tmp_path / "t"))
+    result = evaluate_masks(write_predictions(tmp_path / "p"), catalog)
     assert (result.metrics.query("metric == 'dice'")["value"] == 1).all()
 
 

@@ -28,7 +28,7 @@ app.add_typer(zoo.app, name="zoo")
 
 
 def main() -> None:
-    """Run the command; what a user can mend is said in one sentence, ``CMRSEG_DEBUG=1`` shows the traceback."""
+    """Run the command; what a user can mend is one sentence, ``CMRSEG_DEBUG=1`` shows the traceback."""
     try:
         app()
     except KeyboardInterrupt:
@@ -44,7 +44,8 @@ def main() -> None:
 def _sentence(error: Exception) -> str:
     """What happened, where, and what to do."""
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-        return f"no space left on the disk while writing {error.filename or 'the results'}; free some and use --resume"
+        what = error.filename or "the results"
+        return f"no space left on the disk while writing {what}; free some and use --resume"
     if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
         return f"{error.filename or 'the output folder'} cannot be written; choose another folder"
     return str(error)

@@ -94,7 +94,9 @@ def training_listener() -> Iterator[object]:
             bar.update(task, description="training")
 
         def epoch(row: dict) -> None:
-            dice = " ".join(f"{k.removeprefix('dice_')} {v:.3f}" for k, v in row.items() if k.startswith("dice_"))
+            dice = " ".join(
+                f"{k.removeprefix('dice_')} {v:.3f}" for k, v in row.items() if k.startswith("dice_")
+            )
             line = f"epoch {row['epoch']}: Dice {dice}, loss {row['train_loss']:.3f}/{row['valid_loss']:.3f}"
             bar.update(task, description=line)
             if bar.disable:

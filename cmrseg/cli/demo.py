@@ -19,5 +19,7 @@ def demo(
     with training_listener() as listener:
         result = run_demo(out, listener=listener)
     columns = ["structure", "metric", "before", "after", "change", "unit"]
-    show_table("on the new scanner, before and after fine-tuning", columns, result.table[columns].values.tolist())
+    show_table(
+        "on the new scanner, before and after fine-tuning", columns, result.table[columns].values.tolist()
+    )
     note(f"report with pictures: {result.report.resolve()}")

@@ -20,10 +20,14 @@ def evaluate() -> None:
 
 @app.command()
 def masks(
-    predicted: Annotated[Path, typer.Argument(help="Folder that `cmrseg predict` wrote, or another reader's masks.")],
+    predicted: Annotated[
+        Path, typer.Argument(help="Folder that `cmrseg predict` wrote, or another reader's masks.")
+    ],
     truth: Annotated[Path, typer.Argument(help="Data set with masks.")],
     out: Annotated[Path, typer.Option(help="Folder for metrics.csv, summary.csv, figures and report.html.")],
-    labels: Annotated[str | None, typer.Option(help="Label scheme of the truth, where the layout does not tell.")] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="Label scheme of the truth, where the layout does not tell.")
+    ] = None,
     split: Annotated[str, typer.Option(help="Only these splits, such as val,test.")] = "",
     jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
 ) -> None:

@@ -23,15 +23,9 @@ def finetune(
 ) -> None:
     """Fine-tune a model to another scanner, sequence or set of labels."""
     from cmrseg.report.runs import finetune_and_report
+    from cmrseg.training.config import RunOptions
 
+    options = RunOptions(epochs=epochs, lr=lr, batch_size=batch_size, seed=seed, labels=labels)
     with training_listener() as listener:
-        run = finetune_and_report(
-            base,
-            data,
-            out,
-            options={"epochs": epochs, "lr": lr, "batch_size": batch_size, "seed": seed},
-            labels=labels,
-            resume=resume,
-            listener=listener,
-        )
+        run = finetune_and_report(base, data, out, options=options, resume=resume, listener=listener)
     finish(run)

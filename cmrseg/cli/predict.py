@@ -13,7 +13,9 @@ from cmrseg.cli.console import note, progress_bar, show_table, warn_of_problems
 def predict(
     source: Annotated[Path, typer.Argument(help="Data set, folder of NIfTI or PNG files, or one file.")],
     out: Annotated[Path, typer.Argument(help="Folder for the masks and tables.")],
-    model: Annotated[str | None, typer.Option(help="Name of the zoo or model file; the embedded model by default.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Name of the zoo or model file; the embedded model by default.")
+    ] = None,
     split: Annotated[str, typer.Option(help="Only these splits, such as val,test.")] = "",
     fast: Annotated[bool, typer.Option("--fast", help="One pass instead of averaging four flips.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Keep masks that are already there.")] = False,
@@ -29,8 +31,7 @@ def predict(
             out,
             model=model or DEFAULT_MODEL,
             splits=splits,
-            options=Options(flips=not fast),
-            resume=resume,
+            options=Options(flips=not fast, resume=resume),
             progress=progress,
         )
     for sentence in result.notes:

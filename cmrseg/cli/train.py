@@ -11,7 +11,9 @@ from cmrseg.cli.console import note, training_listener, warn_of_problems
 
 Data = Annotated[Path, typer.Option(help="Data set with masks; its layout is recognised.")]
 Out = Annotated[Path, typer.Option(help="Folder of the run.")]
-Labels = Annotated[str | None, typer.Option(help="Label scheme of the masks: acdc, mnms, cmr-seg-tl, or LV=1,MYO=2,RV=3.")]
+Labels = Annotated[
+    str | None, typer.Option(help="Label scheme of the masks: acdc, mnms, cmr-seg-tl, or LV=1,MYO=2,RV=3.")
+]
 Epochs = Annotated[int | None, typer.Option(min=1, help="Epochs in all, shared among the stages.")]
 Lr = Annotated[float | None, typer.Option(help="Largest learning rate, of every stage.")]
 BatchSize = Annotated[int | None, typer.Option(min=1, help="Images per batch.")]
@@ -20,39 +22,37 @@ Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run that 
 
 
 def train(
-    name: Annotated[str, typer.Argument(help="Recipe: architecture_loss_set_augmentation[_size], such as r34_CE_p5_s2.")],
+    name: Annotated[
+        str, typer.Argument(help="Recipe: architecture_loss_set_augmentation[_size], such as r34_CE_p5_s2.")
+    ],
     data: Data,
     out: Out,
     config: Annotated[Path | None, typer.Option(help="train.toml with further settings.")] = None,
     labels: Labels = None,
-    imagenet: Annotated[Path | None, typer.Option(help="File of ImageNet weights (torchvision keys).")] = None,
-    random: Annotated[bool, typer.Option("--random", help="Start from random instead of ImageNet weights.")] = False,
+    imagenet: Annotated[
+        Path | None, typer.Option(help="File of ImageNet weights (torchvision keys).")
+    ] = None,
+    random: Annotated[
+        bool, typer.Option("--random", help="Start from random instead of ImageNet weights.")
+    ] = False,
     epochs: Epochs = None,
     lr: Lr = None,
     batch_size: BatchSize = None,
-    neighbours: Annotated[int | None, typer.Option(help="Neighbouring slices given as channels (light2d; odd).")] = None,
+    neighbours: Annotated[
+        int | None, typer.Option(help="Neighbouring slices given as channels (light2d; odd).")
+    ] = None,
     seed: Seed = None,
     resume: Resume = False,
 ) -> None:
     """Train a model from its recipe."""
     from cmrseg.report.runs import train_and_report
-    from cmrseg.training.config import base_config, with_run_options
+    from cmrseg.training.config import RunOptions, base_config, with_run_options
 
-    settings = with_run_options(
-        base_config(name, file=config), epochs=epochs, lr=lr, batch_size=batch_size, seed=seed, neighbours=neighbours
-    )
+    start = "random" if random else str(imagenet) if imagenet else None
+    options = RunOptions(epochs, lr, neighbours, batch_size, seed, start, labels)
+    settings = with_run_options(base_config(name, file=config), options)
     with training_listener() as listener:
-        run = train_and_report(
-            name,
-            data,
-            out,
-            config=settings,
-            labels=labels,
-            imagenet=imagenet,
-            random_weights=random,
-            resume=resume,
-            listener=listener,
-        )
+        run = train_and_report(settings, data, out, resume=resume, listener=listener)
     finish(run)
 
 

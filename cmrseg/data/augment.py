@@ -33,7 +33,12 @@ def paper_transforms(*, rotation_degrees: float, flip: bool) -> list[Any]:
 
     return list(
         aug_transforms(
-            do_flip=flip, max_rotate=rotation_degrees, max_zoom=1.2, max_lighting=0.4, max_warp=0, pad_mode=PadMode.Zeros
+            do_flip=flip,
+            max_rotate=rotation_degrees,
+            max_zoom=1.2,
+            max_lighting=0.4,
+            max_warp=0,
+            pad_mode=PadMode.Zeros,
         )
     )
 
@@ -49,7 +54,7 @@ def strong_transforms(*, size: int) -> list[Any]:
         split_idx, order = 0, 20
         spec = StrongAugment(crop_px=size)
 
-        def encodes(self, batch: tuple) -> tuple:
+        def encodes(self, batch):  # type hints would be taken for dispatch
             images, masks = augment_strong(*batch, self.spec)
             return TensorImage(images), TensorMask(masks)
 

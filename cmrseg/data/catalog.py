@@ -138,6 +138,7 @@ def read_catalog(root: Path, *, labels: str | None = None, splits: Sequence[str]
     table, split_notes = _apply_splits(table, root)
     if table[["dx", "dy"]].isna().any(axis=None):
         notes.append(_spacing_note(table))
+    notes += _leak_notes(table)
     catalog = Catalog(table, problems, notes + split_notes, root)
     return catalog.select(splits) if splits else catalog
 
@@ -162,7 +163,7 @@ def assign_splits(catalog: Catalog, *, seed: int) -> Catalog:
     if {"train", "val"} <= have:
         return catalog
     pool = sorted(table.loc[table["split"].isin(["train", ""]), "subject"].unique())
-    if len(pool) < 2:
+    if len(pool) + ("val" in have) < 2:
         raise DataError(
             f"{len(pool)} subject(s) with masks to train with; at least 2 are needed, one of them to validate"
         )
@@ -172,7 +173,9 @@ def assign_splits(catalog: Catalog, *, seed: int) -> Catalog:
     chosen = {s: "val" for s in pool[:n_val]} | {s: "test" for s in pool[n_val : n_val + n_test]}
     chosen |= {s: "train" for s in pool[n_val + n_test :]}
     table["split"] = [chosen.get(s, old) for s, old in zip(table["subject"], table["split"], strict=True)]
-    note = f"split by subject with seed {seed}: {len(pool) - n_val - n_test} train, {n_val} val, {n_test} test"
+    note = (
+        f"split by subject with seed {seed}: {len(pool) - n_val - n_test} train, {n_val} val, {n_test} test"
+    )
     return replace(catalog, table=table, notes=[*catalog.notes, note])
 
 
@@ -240,7 +243,7 @@ def prediction_path(out: Path, subject: str, image: Path) -> Path:
     subject
         Becomes a folder of that name.
     image
-        A curated cine ``sa.nii.gz`` or any other 4D file becomes ``seg.nii.gz``; a single frame keeps its name.
+        A 4D cine becomes ``seg.nii.gz``; a single frame keeps its name.
 
     Returns
     -------
@@ -287,9 +290,13 @@ def _load_frames(refs: Sequence[VolumeRef], files: list[Cine]) -> Cine:
     if not ref.is_stack:
         return Cine(np.concatenate([c.array for c in files], axis=2), ref.spacing, first.affine)
     if first.array.shape[2] <= max(ref.slices):
-        raise DataError(f"{ref.subject} frame {ref.frame}: slice {max(ref.slices)} is not in {ref.image.name}")
+        raise DataError(
+            f"{ref.subject} frame {ref.frame}: slice {max(ref.slices)} is not in {ref.image.name}"
+        )
     is_cine = first.array.shape[3] > 1
     frames = [r.frame if is_cine else 0 for r in refs]
+    if first.array.shape[3] <= max(frames):
+        raise DataError(f"{ref.subject}: frame {max(frames)} is not in {ref.image.name}")
     times = tuple(first.frame_times_ms[f] for f in frames) if first.frame_times_ms else ()
     return Cine(first.array[:, :, list(ref.slices)][..., frames], ref.spacing, first.affine, times)
 
@@ -333,8 +340,8 @@ def _check_mask_grid(file: ImageFile, shape: tuple[int, int, int, int]) -> None:
     mask_shape = read_grid(file.mask)[0]
     if mask_shape != shape:
         raise DataError(
-            f"mask {file.mask} of shape {_times(mask_shape)} does not fit its image of shape {_times(shape)}; "
-            "export both on one grid"
+            f"mask {file.mask} of shape {_times(mask_shape)} does not fit its image of shape {_times(shape)}"
+            "; export both on one grid"
         )
 
 
@@ -351,9 +358,20 @@ def _apply_splits(table: pd.DataFrame, root: Path) -> tuple[pd.DataFrame, list[s
     splits = pd.read_csv(path, dtype=str)
     if not {"subject", "split"} <= set(splits.columns):
         raise DataError(f"{path} needs the columns subject, split")
-    table["split"] = table["subject"].map(dict(zip(splits["subject"], splits["split"], strict=True))).fillna("")
+    table["split"] = (
+        table["subject"].map(dict(zip(splits["subject"], splits["split"], strict=True))).fillna("")
+    )
     lost = sorted(table.loc[table["split"] == "", "subject"].unique())
-    return table, [f"{len(lost)} subject(s) are not in splits.csv and belong to no split: {', '.join(lost[:5])}"] * bool(lost)
+    return table, [
+        f"{len(lost)} subject(s) are not in splits.csv and belong to no split: {', '.join(lost[:5])}"
+    ] * bool(lost)
+
+
+def _leak_notes(table: pd.DataFrame) -> list[str]:
+    """Which subjects are in more than one split: scores on them mean little."""
+    splits = table[table["split"] != ""].groupby("subject")["split"].nunique()
+    shared = sorted(splits.index[splits > 1])
+    return [f"{len(shared)} subject(s) are in more than one split: {', '.join(shared[:5])}"] * bool(shared)
 
 
 def _spacing_note(table: pd.DataFrame) -> str:

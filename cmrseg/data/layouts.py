@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -56,7 +56,8 @@ def find_layout(root: Path) -> Layout:
         if layout.found(root):
             return layout
     raise DataError(
-        f"no known data layout in {root}; expected one of: {', '.join(x.name for x in LAYOUTS)} (see README, Data)"
+        f"no known data layout in {root}; expected one of: {', '.join(x.name for x in LAYOUTS)}"
+        " (see README, Data)"
     )
 
 
@@ -67,7 +68,11 @@ def _catalog_csv(root: Path) -> Iterator[ImageFile]:
     missing = {"subject", "image"} - set(table.columns)
     if missing:
         raise DataError(f"{path} lacks the column {', '.join(sorted(missing))}; see README, Data")
-    for row in table.fillna({"mask": "", "phase": "", "split": "", "labels": "cmrseg"}).itertuples():
+    if table[["subject", "image"]].isna().any(axis=None):
+        raise DataError(f"{path} has a row without subject or image; fill it in or delete it")
+    empty = {"mask": "", "phase": "", "split": "", "labels": "cmrseg", "frame": ALL, "slice": ALL}
+    table = table.fillna(empty)
+    for row in table.itertuples():
         mask = getattr(row, "mask", "")
         spacing = tuple(float(getattr(row, name, float("nan"))) for name in ("dx", "dy", "dz"))
         yield ImageFile(
@@ -85,7 +90,10 @@ def _catalog_csv(root: Path) -> Iterator[ImageFile]:
 
 def _nnunet(root: Path) -> Iterator[ImageFile]:
     """nnU-Net raw: imagesTr / labelsTr (and imagesTs), label names in dataset.json."""
-    header = json.loads((root / "dataset.json").read_text())
+    try:
+        header = json.loads((root / "dataset.json").read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{root / 'dataset.json'} cannot be read ({error}); export it again") from None
     ending = header.get("file_ending", ".nii.gz")
     labels = _nnunet_scheme(header.get("labels", {}), root)
     for images, masks, split in (("imagesTr", "labelsTr", ""), ("imagesTs", "labelsTs", "test")):
@@ -93,15 +101,19 @@ def _nnunet(root: Path) -> Iterator[ImageFile]:
             case = image.name[: -len(f"_0000{ending}")]
             mask = root / masks / f"{case}{ending}"
             subject, frame, phase = _case_name(case)
-            yield ImageFile(subject, image, mask if mask.exists() else None, labels, frame, phase, split=split)
+            yield ImageFile(
+                subject, image, mask if mask.exists() else None, labels, frame, phase, split=split
+            )
 
 
 def _nnunet_scheme(labels: dict, root: Path) -> str:
     """Label scheme such as ``RV=1,MYO=2,LV=3`` from the names in dataset.json (both of nnU-Net's forms)."""
     pairs = labels.items()
-    named = {str(k): v for k, v in pairs} if all(isinstance(v, int) for v in labels.values()) else {
-        str(v): int(k) for k, v in pairs if str(k).isdigit()
-    }
+    named = (
+        {str(k): v for k, v in pairs}
+        if all(isinstance(v, int) for v in labels.values())
+        else {str(v): int(k) for k, v in pairs if str(k).isdigit()}
+    )
     found = {target: i for name, i in named.items() if (target := _structure(name)) is not None}
     if "LV" not in found:
         raise DataError(f"dataset.json of {root} names no left ventricle (labels: {labels}); use --labels")
@@ -157,7 +169,9 @@ def _acdc(root: Path) -> Iterator[ImageFile]:
         if match is None:
             continue
         mask = _beside(image, f"{match[0]}_gt")
-        yield ImageFile(match[1], image, mask, "acdc", int(match[2]), _acdc_phase(image.parent, int(match[2])))
+        yield ImageFile(
+            match[1], image, mask, "acdc", int(match[2]), _acdc_phase(image.parent, int(match[2]))
+        )
 
 
 def _acdc_phase(folder: Path, frame: int) -> str:
@@ -184,21 +198,28 @@ def _mnms(root: Path) -> Iterator[ImageFile]:
 
 
 def _curated(root: Path) -> Iterator[ImageFile]:
-    """What `cmrseg curate` writes: <study>/sa.nii.gz, with masks beside as truth.nii.gz when there are any."""
+    """What `cmrseg curate` writes: <study>/sa.nii.gz; masks may lie beside as truth.nii.gz."""
     for image in sorted(root.glob("*/sa.nii.gz")):
         yield ImageFile(image.parent.name, image, _beside(image, "truth"))
 
 
 def _nifti_folder(root: Path) -> Iterator[ImageFile]:
     """Any NIfTI files, one subject each, without masks."""
-    for image in sorted(p for p in root.rglob("*.nii*") if is_nifti(p)):
-        yield ImageFile(stem(image), image)
+    images = sorted(p for p in root.rglob("*.nii*") if is_nifti(p))
+    yield from _told_apart([ImageFile(stem(image), image) for image in images], root)
 
 
 def _png_folder(root: Path) -> Iterator[ImageFile]:
     """Any PNG files, without masks."""
-    for image in sorted(root.rglob("*.png")):
-        yield _png_file(image)
+    yield from _told_apart([_png_file(image) for image in sorted(root.rglob("*.png"))], root)
+
+
+def _told_apart(files: list[ImageFile], root: Path) -> Iterator[ImageFile]:
+    """The files, subjects named by their folders too where one file name occurs in several folders."""
+    clash = len({stem(file.image) for file in files}) < len(files)
+    for file in files:
+        folders = file.image.relative_to(root).parent.parts if clash else ()
+        yield replace(file, subject="-".join((*folders, file.subject)))
 
 
 def _beside(image: Path, name: str) -> Path | None:
@@ -214,9 +235,11 @@ def _has(pattern: str) -> Callable[[Path], bool]:
 LAYOUTS = (
     Layout("catalog.csv", lambda r: (r / "catalog.csv").exists(), _catalog_csv),
     Layout("nnU-Net raw (dataset.json)", lambda r: (r / "dataset.json").exists(), _nnunet),
-    Layout("images/ + masks/ PNG pairs", lambda r: (r / "images").is_dir() and (r / "masks").is_dir(), _paper_png),
-    Layout("ACDC", _has("patient*_frame*.nii*"), _acdc),
-    Layout("M&Ms", _has("*_[sS][aA]*.nii*"), _mnms),
+    Layout(
+        "images/ + masks/ PNG pairs", lambda r: (r / "images").is_dir() and (r / "masks").is_dir(), _paper_png
+    ),
+    Layout("ACDC", lambda r: any(_acdc(r)), _acdc),
+    Layout("M&Ms", lambda r: any(_mnms(r)), _mnms),
     Layout("curated studies (<study>/sa.nii.gz)", lambda r: any(r.glob("*/sa.nii.gz")), _curated),
     Layout("NIfTI files", _has("*.nii*"), _nifti_folder),
     Layout("PNG files", _has("*.png"), _png_folder),

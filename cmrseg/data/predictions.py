@@ -15,7 +15,7 @@ Pair = tuple[VolumeRef, VolumeRef]
 
 
 def find_predictions(
-    refs: list[VolumeRef], predicted: Path, truth: Path, scheme: str | None
+    refs: list[VolumeRef], predicted: Path, root: Path | None, scheme: str | None
 ) -> tuple[list[Pair], list[Problem]]:
     """Every true volume with the predicted one that belongs to it.
 
@@ -26,8 +26,8 @@ def find_predictions(
     predicted
         Folder that `cmrseg predict` wrote, a copy of the tree of true masks, or a data set of any
         known layout with the same subjects and frames (a second reader).
-    truth
-        Root of the true data set.
+    root
+        Folder of the true data set, None if it is not known; tells where a copied tree begins.
     scheme
         Label scheme of the predicted masks; by default that of cmrseg for what it wrote, that of the
         truth for a copied tree, and what the layout tells for a data set.
@@ -46,7 +46,7 @@ def find_predictions(
     """
     if scheme is not None:
         get_scheme(scheme)
-    found = [_written_for(ref, predicted, truth, scheme) for ref in refs]
+    found = [_written_for(ref, predicted, root, scheme) for ref in refs]
     if not all(found):
         reader = _second_reader(predicted, scheme)
         found = [
@@ -55,16 +55,17 @@ def find_predictions(
     pairs = [(ref, other) for ref, other in zip(refs, found, strict=True) if other]
     if not pairs:
         expected = prediction_path(predicted, refs[0].subject, refs[0].image)
-        raise DataError(f"{predicted} holds no prediction for {truth}; expected files such as {expected}")
+        raise DataError(f"{predicted} holds no prediction for any subject; expected files such as {expected}")
     return pairs, [_missing(ref, predicted) for ref, other in zip(refs, found, strict=True) if not other]
 
 
-def _written_for(ref: VolumeRef, predicted: Path, truth: Path, scheme: str | None) -> VolumeRef | None:
+def _written_for(ref: VolumeRef, predicted: Path, root: Path | None, scheme: str | None) -> VolumeRef | None:
     """Prediction as cmrseg names it, or as the true masks are named, with or without their folders."""
     written = tuple(prediction_path(predicted, ref.subject, image) for image in ref.images)
     if all(path.is_file() for path in written):
         return replace(ref, masks=written, labels=scheme or "cmrseg")
-    for base in (folder for folder in reversed(ref.masks[0].parents) if folder.is_relative_to(truth)):
+    folders = [f for f in reversed(ref.masks[0].parents) if root is not None and f.is_relative_to(root)]
+    for base in folders or [ref.masks[0].parent]:
         copied = tuple(predicted / mask.relative_to(base) for mask in ref.masks if mask.is_relative_to(base))
         if len(copied) == len(ref.masks) and all(path.is_file() for path in copied):
             return replace(ref, masks=copied, labels=scheme or ref.labels)

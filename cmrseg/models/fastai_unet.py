@@ -77,11 +77,14 @@ def load_imagenet(model: nn.Module, backbone: str, file: Path | None = None) -> 
     known = classifier.state_dict()
     fitting = {k: v for k, v in state.items() if k in known and v.shape == known[k].shape}
     if not fitting:
-        raise DataError(f"no tensor of {file or 'the download'} fits the encoder {backbone}; is it another network?")
+        raise DataError(
+            f"no tensor of {file or 'the download'} fits the encoder {backbone}; is it another network?"
+        )
     classifier.load_state_dict(fitting, strict=False)
     body = create_body(classifier, n_in=3, pretrained=False, cut=model_meta[arch]["cut"])
     model.layers[0].load_state_dict(body.state_dict())
-    return f"ImageNet encoder from {file.name if file else 'torchvision'}: {len(fitting)} of {len(state)} tensors fit"
+    source = file.name if file else "torchvision"
+    return f"ImageNet encoder from {source}: {len(fitting)} of {len(state)} tensors fit"
 
 
 def _download(backbone: str) -> dict[str, torch.Tensor]:
@@ -105,7 +108,9 @@ def _read(file: Path) -> dict[str, torch.Tensor]:
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for damaged and for unsafe files
-        raise DataError(f"{file} is no readable file of tensors ({str(error).splitlines()[0][:100]})") from None
+        raise DataError(
+            f"{file} is no readable file of tensors ({str(error).splitlines()[0][:100]})"
+        ) from None
     return {k: v for k, v in state.items() if isinstance(v, torch.Tensor)}
 
 
@@ -114,4 +119,6 @@ def _encoder(model: nn.Module) -> nn.Module:
 
 
 for _name in _TORCHVISION_NAMES:
-    register(Architecture(_name, partial(build_fastai_unet, backbone=_name), _encoder, rgb=True, imagenet=True))
+    register(
+        Architecture(_name, partial(build_fastai_unet, backbone=_name), _encoder, rgb=True, imagenet=True)
+    )

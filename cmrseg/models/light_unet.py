@@ -15,8 +15,8 @@ class LightUNet(nn.Module):
     """Light 2D U-Net; neighbouring slices may be given as input channels.
 
     Every contraction block doubles the feature maps and halves the image, every expanding block
-    concatenates the features of its level. The upsampling is bilinear, and skips are narrow, so that most
-    of the time goes into few wide convolutions at low resolution.
+    concatenates the features of its level. A 1 x 1 convolution narrows the deep features before they are
+    upsampled bilinearly: on a CPU the full-resolution layers cost most of the time.
 
     Parameters
     ----------

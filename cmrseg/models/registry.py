@@ -21,7 +21,7 @@ class Architecture:
     name
         As in a recipe name, such as ``r34`` or ``light2d``.
     build
-        Makes the network with random weights from input channels, classes and the arguments of the model file.
+        Makes the network, with random weights, from input channels, classes and arguments.
     encoder
         The part that is frozen in transfer learning.
     rgb

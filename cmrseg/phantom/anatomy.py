@@ -59,8 +59,8 @@ class HeartShape:
     apical_cap: float = 0.9
     apical_thinning: float = 0.15
     rv_apex: float = 0.13
-    rv_half_width_deg: float = 88.0
-    rv_apical_half_width_deg: float = 62.0
+    rv_half_width_deg: float = 80.0
+    rv_apical_half_width_deg: float = 50.0
     rv_outflow: float = 0.3
     rv_flatness: float = 2.6
     rv_fullness: float = 0.85
@@ -77,8 +77,8 @@ class HeartShape:
     papillary_share: float = 0.25
     papillary_heights: tuple[float, float] = (0.18, 0.72)
     trabeculae: float = 0.05
-    apical_trabeculae: float = 0.3
-    trabecula_deg: tuple[float, float] = (3.0, 18.0)
+    apical_trabeculae: float = 0.24
+    trabecula_deg: tuple[float, float] = (3.5, 16.0)
 
 
 HEART_SHAPE = HeartShape()

@@ -59,7 +59,7 @@ def make_study(
     scanner
         The scanner, one of `SCANNERS` or your own.
     seed
-        Anatomical detail and noise; the same seed gives the same study, and the same anatomy on any scanner.
+        Anatomical detail and noise; the same seed gives the same study, and the same heart on any scanner.
     shape, torso
         Proportions that all subjects share.
 

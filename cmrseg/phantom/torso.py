@@ -32,8 +32,8 @@ class Organ:
 
 # Painted in this order, each over the ones before.
 ORGANS = (
-    Organ("visceral_fat", (-66, -30, -30), (36, 42, 75), 20, in_abdomen=False),
-    Organ("visceral_fat", (-10, -8, -52), (52, 26, 40), -10, in_abdomen=False),
+    Organ("visceral_fat", (-66, -30, -30), (28, 34, 62), 20, in_abdomen=False),
+    Organ("visceral_fat", (-18, -4, -50), (42, 20, 34), -16, in_abdomen=False),
     Organ("vessel", (36, 14, 45), (12.5, 12.5, 60), wall="muscle", wall_mm=1.5, in_abdomen=False),
     Organ("liver", (-62, 46, 10), (80, 42, 150), -14),
     Organ("vessel", (-48, 36, 40), (8, 5, 30), 30),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +11,16 @@ from cmrseg.evaluation import Evaluation, evaluate_masks
 from cmrseg.predict import predict
 from cmrseg.report.evaluation import compact_summary, pick_examples
 from cmrseg.report.training import before_after_table, write_training_report
-from cmrseg.training.config import with_run_options
+from cmrseg.training.config import RunOptions, TrainConfig, with_run_options
 from cmrseg.training.fit import TrainingRun, finetune, train, transfer_config
 from cmrseg.zoo.manifest import load_model
 
 SCORES = ("dice", "hd95", "ef_error", "ef_abs_error")
 
 
-def train_and_report(name: str, data: Path, out: Path, **settings: Any) -> TrainingRun:
+def train_and_report(config: TrainConfig, data: Path, out: Path, **settings: Any) -> TrainingRun:
     """`cmrseg.training.fit.train` with the same parameters, then ``report.html``."""
-    run = train(name, data, out, **settings)
+    run = train(config, data, out, **settings)
     evaluation = evaluate_model(run, run.model_file, out / "validation")
     table = compact_summary(evaluation.summary, SCORES)
     write_training_report(out, examples=pick_examples(evaluation), tables={"Validation subjects": table})
@@ -29,7 +28,7 @@ def train_and_report(name: str, data: Path, out: Path, **settings: Any) -> Train
 
 
 def finetune_and_report(
-    base: str | Path, data: Path, out: Path, *, options: Mapping[str, Any] | None = None, **settings: Any
+    base: str | Path, data: Path, out: Path, *, options: RunOptions | None = None, **settings: Any
 ) -> TrainingRun:
     """`cmrseg.training.fit.finetune`, then ``report.html`` with the scores before and after.
 
@@ -38,11 +37,11 @@ def finetune_and_report(
     base, data, out
         As for `finetune`.
     options
-        Epochs, lr, batch_size and seed, see `cmrseg.training.config.with_run_options`.
+        What differs from the transfer schedule of the base model's architecture.
     settings
         Further parameters of `finetune`.
     """
-    config = with_run_options(transfer_config(load_model(base), data), **(options or {}))
+    config = with_run_options(transfer_config(load_model(base), data), options or RunOptions())
     run = finetune(base, data, out, config=config, **settings)
     before = evaluate_model(run, base, out / "validation_base")
     after = evaluate_model(run, run.model_file, out / "validation")
@@ -68,7 +67,7 @@ def evaluate_model(run: TrainingRun, model: str | Path, out: Path, *, split: str
         Which subjects.
     """
     catalog = run.catalog.select([split])
-    predict(catalog, out, model=model, resume=True)
+    predict(catalog, out, model=model)
     return evaluate_masks(out, catalog)
 
 

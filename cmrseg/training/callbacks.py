@@ -29,6 +29,7 @@ class EpochSeed(Callback):
         self.seed, self.first_epoch = seed, first_epoch
 
     def before_epoch(self) -> None:
+        """Seed for this epoch."""
         seed_everything(1_000_003 * self.seed + self.first_epoch + self.epoch)
         self.dls.train.rng = random.Random(random.getrandbits(32))
 
@@ -39,11 +40,13 @@ class ReducedPrecision(Callback):
     order = 10  # after fastai has cast the batch to plain tensors
 
     def before_batch(self) -> None:
+        """Enter autocast."""
         self.learn.xb = tuple(x.contiguous(memory_format=torch.channels_last) for x in self.xb)
         self.autocast = torch.autocast(self.xb[0].device.type, dtype=torch.bfloat16)
         self.autocast.__enter__()
 
     def after_pred(self) -> None:
+        """Leave autocast before the loss."""
         self.autocast.__exit__(None, None, None)
         self.learn.pred = self.pred.float()
 
@@ -57,6 +60,7 @@ class ClipGradient(Callback):
         self.max_norm = max_norm
 
     def before_step(self) -> None:
+        """Clip before the optimizer moves."""
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.max_norm)
 
 
@@ -77,10 +81,12 @@ class AverageWeights(Callback):
         self.average: dict[str, Tensor] = {}
 
     def before_fit(self) -> None:
+        """Start from the weights as they are."""
         if not self.average:
             self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
 
     def after_batch(self) -> None:
+        """Move the average towards the weights."""
         if not self.training:
             return
         self.steps += 1
@@ -93,10 +99,12 @@ class AverageWeights(Callback):
                     self.average[key].copy_(value)
 
     def before_validate(self) -> None:
+        """Put the average into the network."""
         self.raw = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         self.model.load_state_dict(self.average)
 
     def after_validate(self) -> None:
+        """Put the weights back."""
         self.model.load_state_dict(self.raw)
         del self.raw
 
@@ -112,9 +120,11 @@ class DiceByStructure(Callback):
         self.counts = torch.zeros(classes, classes, dtype=torch.int64)
 
     def before_validate(self) -> None:
+        """Start counting."""
         self.counts.zero_()
 
     def after_batch(self) -> None:
+        """Count the pixels of every pair of true and predicted class."""
         if self.training:
             return
         pairs = self.yb[0].long() * self.classes + self.pred.argmax(dim=1)
@@ -122,7 +132,10 @@ class DiceByStructure(Callback):
 
     def dice(self, number: int) -> float:
         """Dice of one class; 1 when it is absent from masks and predictions."""
-        both, total = self.counts[number, number].item(), (self.counts[number].sum() + self.counts[:, number].sum()).item()
+        both, total = (
+            self.counts[number, number].item(),
+            (self.counts[number].sum() + self.counts[:, number].sum()).item(),
+        )
         return 1.0 if total == 0 else 2 * both / total
 
 
@@ -165,5 +178,5 @@ def seed_everything(seed: int) -> None:
     """Seed Python, NumPy and torch."""
     seed %= 2**32
     random.seed(seed)
-    np.random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 (fastai draws from the global generator)
     torch.manual_seed(seed)

@@ -40,6 +40,10 @@ class TrainConfig:
         Compute in bfloat16 where the processor has it.
     licence
         Of the weights, as the training data's owners demand.
+    start
+        Encoder weights to start from: ``imagenet`` (torchvision), ``random``, or a file of ImageNet weights.
+    labels
+        Label scheme of the data where its layout does not tell.
     """
 
     recipe: str
@@ -53,6 +57,8 @@ class TrainConfig:
     seed: int = 0
     bf16: bool = True
     licence: str = "unstated"
+    start: str = "random"
+    labels: str | None = None
 
     def __post_init__(self) -> None:
         Recipe.parse(self.recipe)
@@ -99,6 +105,8 @@ def base_config(name: str, *, file: Path | None = None, **overrides: Any) -> Tra
         batch_size=defaults.batch_size,
         weight_decay=defaults.weight_decay,
         ema_decay=defaults.ema_decay,
+        gradient_clip=defaults.gradient_clip,
+        start="imagenet" if architecture.imagenet else "random",
     )
     if file is not None:
         config = _apply(config, _read_toml(file), file)
@@ -112,45 +120,42 @@ def read_config(path: Path) -> TrainConfig:
     return _apply(base_config(values["recipe"]), values, path)
 
 
-def with_run_options(
-    config: TrainConfig,
-    *,
-    epochs: int | None = None,
-    lr: float | None = None,
-    batch_size: int | None = None,
-    seed: int | None = None,
-    neighbours: int | None = None,
-) -> TrainConfig:
-    """A configuration with what a user said on the command line; None keeps what is there.
+@dataclass(frozen=True)
+class RunOptions:
+    """What a user may say on the command line; None keeps what the recipe says.
 
-    Parameters
+    Attributes
     ----------
-    config
-        Configuration of the recipe.
     epochs
         Epochs in all; the stages share them in proportion.
     lr
         Largest learning rate of every stage.
-    batch_size
-        Images per batch.
-    seed
-        Of weights, order and augmentation.
     neighbours
         Neighbouring slices given as channels.
+    batch_size, seed, start, labels
+        As in `TrainConfig`.
     """
-    schedule = share_epochs(config.schedule, epochs) if epochs else config.schedule
-    if lr is not None:
-        schedule = tuple(replace(stage, lr=lr) for stage in schedule)
+
+    epochs: int | None = None
+    lr: float | None = None
+    neighbours: int | None = None
+    batch_size: int | None = None
+    seed: int | None = None
+    start: str | None = None
+    labels: str | None = None
+
+
+def with_run_options(config: TrainConfig, options: RunOptions) -> TrainConfig:
+    """A configuration with what a user said on the command line."""
+    schedule = share_epochs(config.schedule, options.epochs) if options.epochs else config.schedule
+    if options.lr is not None:
+        schedule = tuple(replace(stage, lr=options.lr) for stage in schedule)
     preprocessing = config.preprocessing
-    if neighbours is not None:
-        preprocessing = replace(preprocessing, neighbours=neighbours)
-    return replace(
-        config,
-        schedule=schedule,
-        preprocessing=preprocessing,
-        batch_size=config.batch_size if batch_size is None else batch_size,
-        seed=config.seed if seed is None else seed,
-    )
+    if options.neighbours is not None:
+        preprocessing = replace(preprocessing, neighbours=options.neighbours)
+    same = ("batch_size", "seed", "start", "labels")
+    given = {name: value for name in same if (value := getattr(options, name)) is not None}
+    return replace(config, schedule=schedule, preprocessing=preprocessing, **given)
 
 
 def share_epochs(schedule: Schedule, epochs: int) -> Schedule:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +15,6 @@ from cmrseg import __version__
 from cmrseg.data.catalog import Catalog, assign_splits, read_catalog
 from cmrseg.io.atomic import write_table, write_text
 from cmrseg.labels import Label
-from cmrseg.models import get_architecture
 from cmrseg.models.fastai_unet import load_imagenet
 from cmrseg.problems import DataError, Problem, problem_table
 from cmrseg.training.callbacks import AverageWeights, EpochSeed, seed_everything
@@ -56,35 +54,18 @@ class SplitImages:
 
 
 def train(
-    name: str,
-    data: Path,
-    out: Path,
-    *,
-    config: TrainConfig | None = None,
-    labels: str | None = None,
-    imagenet: Path | None = None,
-    random_weights: bool = False,
-    resume: bool = False,
-    listener: Listener | None = None,
+    config: TrainConfig, data: Path, out: Path, *, resume: bool = False, listener: Listener | None = None
 ) -> TrainingRun:
     """Train a model from random or ImageNet weights.
 
     Parameters
     ----------
-    name
-        Recipe, such as ``r34_CE_p5_s2``.
+    config
+        From `cmrseg.training.config.base_config`.
     data
         Data set in any known layout.
     out
-        Folder of the run; gets model.safetensors, history.csv, config.json.
-    config
-        The recipe's own configuration when None.
-    labels
-        Label scheme where the layout does not tell.
-    imagenet
-        File of ImageNet weights; torchvision downloads them when None.
-    random_weights
-        Start from random weights although the architecture has ImageNet weights.
+        Folder of the run; gets model.safetensors, history.csv, config.json, splits.csv.
     resume
         Go on with a run that was stopped; its ``config.json`` decides.
     listener
@@ -94,21 +75,18 @@ def train(
     ------
     DataError
         If the data cannot be used or ``out`` holds another run.
-    ValueError
-        If the recipe or a setting is wrong.
     """
     listener = listener or Listener()
-    config = config or base_config(name)
     config = _open_run(out, config, resume, command="train", data=str(data))
-    images = _read_images(data, config, labels, listener)
+    images = _read_images(data, config, listener)
     seed_everything(config.seed)
     model = _new_model(config, images.labels)
-    architecture = get_architecture(model.spec.architecture)
-    has_pretrained_encoder = architecture.imagenet and not random_weights
-    if has_pretrained_encoder and not (out / CHECKPOINT).exists():
-        listener.note(load_imagenet(model.net, architecture.name, imagenet))
-    if not has_pretrained_encoder:
+    if config.start == "random":
+        # A random encoder has nothing that is worth keeping.
         config = replace(config, schedule=tuple(replace(s, frozen=False) for s in config.schedule))
+    elif not (out / CHECKPOINT).exists():
+        file = None if config.start == "imagenet" else Path(config.start)
+        listener.note(load_imagenet(model.net, model.spec.architecture, file))
     return _run(model, images, config, out, listener)
 
 
@@ -118,7 +96,6 @@ def finetune(
     out: Path,
     *,
     config: TrainConfig | None = None,
-    labels: str | None = None,
     resume: bool = False,
     listener: Listener | None = None,
 ) -> TrainingRun:
@@ -129,7 +106,9 @@ def finetune(
     base
         Name of a model of the zoo, or a model file. Its preprocessing is kept; its output layer is adapted to
         the structures of the data.
-    data, out, config, labels, resume, listener
+    config
+        From `transfer_config`, which is the default.
+    data, out, resume, listener
         As for `train`.
 
     Raises
@@ -141,7 +120,7 @@ def finetune(
     start = load_model(base)
     config = config or transfer_config(start, data)
     config = _open_run(out, config, resume, command="finetune", data=str(data), base=str(base))
-    images = _read_images(data, config, labels, listener)
+    images = _read_images(data, config, listener)
     if extra := [name for name in start.spec.labels if name not in images.labels]:
         listener.note(f"the base model also has {', '.join(extra)}; its output layer is adapted to the data")
     seed_everything(config.seed)
@@ -170,12 +149,16 @@ def transfer_config(base: Model, data: Path, **overrides: Any) -> TrainConfig:
     """
     name = "".join(c for c in data.resolve().name if c.isascii() and c.isalnum()) or "data"
     recipe = replace(Recipe.parse(base.spec.recipe), train_set=name)
-    given = {"schedule": defaults_of(recipe.architecture).transfer, **{k: v for k, v in overrides.items() if v is not None}}
+    given = {
+        "schedule": defaults_of(recipe.architecture).transfer,
+        **{k: v for k, v in overrides.items() if v is not None},
+    }
     return base_config(
         str(recipe),
         preprocessing=base.spec.preprocessing,
         arguments=dict(base.spec.arguments),
         licence=base.spec.licence,
+        start="base model",
         **given,
     )
 
@@ -191,9 +174,9 @@ def _open_run(out: Path, config: TrainConfig, resume: bool, **run: str) -> Train
     return config
 
 
-def _read_images(data: Path, config: TrainConfig, scheme: str | None, listener: Listener) -> SplitImages:
+def _read_images(data: Path, config: TrainConfig, listener: Listener) -> SplitImages:
     """Training and validation images, and the classes that the data can teach."""
-    catalog = assign_splits(_labelled(read_catalog(data, labels=scheme), data), seed=config.seed)
+    catalog = assign_splits(_labelled(read_catalog(data, labels=config.labels), data), seed=config.seed)
     for note in catalog.notes:
         listener.note(note)
     train, valid = (
@@ -205,7 +188,9 @@ def _read_images(data: Path, config: TrainConfig, scheme: str | None, listener: 
     labels = [label for label in Label if label in train.labels() | {Label.BACKGROUND}]
     names = tuple(label.name for label in labels)
     if absent := [label.name for label in Label if label not in labels]:
-        listener.note(f"no {', '.join(absent)} in the training masks: the model will segment {', '.join(names[1:])}")
+        listener.note(
+            f"no {', '.join(absent)} in the training masks: the model will segment {', '.join(names[1:])}"
+        )
     if len(names) < 2:
         raise DataError(f"the training masks of {data} are empty; there is nothing to learn")
     problems = (*catalog.problems, *train.problems, *valid.problems)
@@ -237,7 +222,9 @@ def _new_model(config: TrainConfig, labels: Sequence[str]) -> Model:
     return Model(spec, build_net(spec))
 
 
-def _run(model: Model, images: SplitImages, config: TrainConfig, out: Path, listener: Listener) -> TrainingRun:
+def _run(
+    model: Model, images: SplitImages, config: TrainConfig, out: Path, listener: Listener
+) -> TrainingRun:
     """All stages, from the checkpoint where there is one."""
     if (out / MODEL_FILE).exists():
         listener.note(f"the run in {out} is finished; nothing to do")
@@ -256,7 +243,9 @@ def _run(model: Model, images: SplitImages, config: TrainConfig, out: Path, list
         if state.epoch < first_epoch + stage.epochs:
             log = RunLog(out, model.spec, state, stage=number, first_epoch=first_epoch, listener=listener)
             inside = state.epoch > first_epoch
-            _fit_stage(learn, stage, log, seed=config.seed, optimizer=checkpoint["optimizer"] if inside else None)
+            _fit_stage(
+                learn, stage, log, seed=config.seed, optimizer=checkpoint["optimizer"] if inside else None
+            )
         first_epoch += stage.epochs
     return _finish(model.spec, images, config, out, state)
 
@@ -285,7 +274,9 @@ def _load_weights(learn: Any, checkpoint: dict[str, Any]) -> None:
         average.steps = checkpoint["average_steps"]
 
 
-def _finish(spec: ModelSpec, images: SplitImages, config: TrainConfig, out: Path, state: RunState) -> TrainingRun:
+def _finish(
+    spec: ModelSpec, images: SplitImages, config: TrainConfig, out: Path, state: RunState
+) -> TrainingRun:
     """The best weights become the model; the checkpoint goes."""
     training = {
         **spec.training,

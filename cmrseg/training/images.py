@@ -91,7 +91,9 @@ def read_training_images(
         try:
             image, mask = _read_study(study, spec, field_px)
         except DataError as error:
-            problems.append(Problem(study[0].subject, "unreadable", "left out", study[0].image.name, str(error)))
+            problems.append(
+                Problem(study[0].subject, "unreadable", "left out", study[0].image.name, str(error))
+            )
             continue
         finally:
             if progress:

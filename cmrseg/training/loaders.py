@@ -19,10 +19,18 @@ from cmrseg.training.recipe import Recipe
 
 
 class SegmentationItems:
-    """Indexable pairs of image and mask, as fastai's loaders want them."""
+    """Indexable pairs of image and mask, as fastai's loaders want them.
 
-    def __init__(self, images: TrainingImages) -> None:
-        self.data = images
+    Parameters
+    ----------
+    images
+        What is indexed.
+    split_idx
+        0 for training, 1 for validation: fastai augments batches by it.
+    """
+
+    def __init__(self, images: TrainingImages, *, split_idx: int) -> None:
+        self.data, self.split_idx = images, split_idx
 
     def __len__(self) -> int:
         return len(self.data)
@@ -42,9 +50,11 @@ class NormaliseInput(DisplayedTransform):
         self.spec = spec
 
     def encodes(self, images: TensorImage) -> TensorImage:
+        """Network input."""
         return TensorImage(normalise(images.as_subclass(torch.Tensor), self.spec))
 
     def decodes(self, images: TensorImage) -> TensorImage:
+        """The middle slice, viewable."""
         low, high = images.amin((-2, -1), keepdim=True), images.amax((-2, -1), keepdim=True)
         middle = images.shape[-3] // 2
         return ((images - low) / (high - low + 1e-5))[..., middle : middle + 1, :, :]
@@ -79,7 +89,14 @@ def make_loaders(
     batch_size = min(config.batch_size, len(train))
     augmented = [*augmentation(config.preprocessing.size), *plain]
     train_loader = TfmdDL(
-        SegmentationItems(train), bs=batch_size, shuffle=True, drop_last=True, after_batch=augmented, num_workers=0
+        SegmentationItems(train, split_idx=0),
+        bs=batch_size,
+        shuffle=True,
+        drop_last=True,
+        after_batch=augmented,
+        num_workers=0,
     )
-    valid_loader = TfmdDL(SegmentationItems(valid), bs=config.batch_size, after_batch=plain, num_workers=0)
+    valid_loader = TfmdDL(
+        SegmentationItems(valid, split_idx=1), bs=config.batch_size, after_batch=plain, num_workers=0
+    )
     return DataLoaders(train_loader, valid_loader, device=device or default_device())

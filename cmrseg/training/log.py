@@ -22,7 +22,8 @@ CHECKPOINT = "checkpoint.pt"
 BEST = "best.safetensors"
 CHECKPOINT_EVERY_S = 20.0
 HISTORY_COLUMNS = (
-    "epoch", "images_seen", "stage", "lr", "train_loss", "valid_loss", "dice_LV", "dice_MYO", "dice_RV", "seconds",
+    "epoch", "images_seen", "stage", "lr", "train_loss", "valid_loss",
+    "dice_LV", "dice_MYO", "dice_RV", "seconds",
 )  # fmt: skip
 
 
@@ -96,15 +97,18 @@ class RunLog(Callback):
         self.saved_at = time.monotonic()
 
     def before_train(self) -> None:
+        """Start the clock and the sums of this epoch."""
         self.started, self.loss_sum, self.images = time.monotonic(), 0.0, 0
 
     def after_batch(self) -> None:
+        """Add up the loss."""
         if self.training:
             self.loss_sum += self.loss.item() * len(self.yb[0])
             self.images += len(self.yb[0])
             self.listener.batch(len(self.yb[0]))
 
     def after_epoch(self) -> None:
+        """Write down the epoch."""
         if self.first_epoch + self.epoch < self.state.epoch:
             return  # skipped while resuming
         state = self.state

@@ -57,14 +57,16 @@ class Recipe:
         parts = name.split("_")
         if len(parts) not in (4, 5):
             raise ValueError(
-                f"recipe '{name}' has {len(parts)} parts; it needs architecture_loss_set_augmentation[_size], "
-                "such as r34_CE_p5_s2"
+                f"recipe '{name}' has {len(parts)} parts; it needs architecture_loss_set_augmentation[_size]"
+                ", such as r34_CE_p5_s2"
             )
         _check("architecture", parts[0], list(ARCHITECTURES))
         _check("loss", parts[1], list(LOSSES))
         _check("augmentation", parts[3], list(AUGMENTATIONS))
         if not _SET.fullmatch(parts[2]):
-            raise ValueError(f"training set '{parts[2]}' in recipe '{name}' may hold letters, digits and '-' only")
+            raise ValueError(
+                f"training set '{parts[2]}' in recipe '{name}' may hold letters, digits and '-' only"
+            )
         return cls(*parts[:4], size=_size(parts[4]) if len(parts) == 5 else None)
 
 

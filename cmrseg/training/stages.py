@@ -45,6 +45,8 @@ class Defaults:
         Of the optimizer (AdamW).
     ema_decay
         Decay per step of the running average of the weights that is validated and kept; 0 for none.
+    gradient_clip
+        Largest norm of the gradient; 0 for no limit.
     size
         Training image size in pixels.
     pixel_mm
@@ -56,6 +58,7 @@ class Defaults:
     batch_size: int
     weight_decay: float
     ema_decay: float
+    gradient_clip: float
     size: int
     pixel_mm: float | None
 
@@ -67,15 +70,17 @@ PAPER = Defaults(
     batch_size=32,
     weight_decay=0.02,
     ema_decay=0.0,
+    gradient_clip=0.0,
     size=256,
     pixel_mm=None,
 )
 LIGHT = Defaults(
-    base=(Stage(120, 3e-3),),
+    base=(Stage(100, 3e-3),),
     transfer=(Stage(5, 1e-3, frozen=True), Stage(55, 1e-3)),
     batch_size=16,
-    weight_decay=0.01,
-    ema_decay=0.995,
+    weight_decay=0.02,
+    ema_decay=0.99,
+    gradient_clip=5.0,
     size=160,
     pixel_mm=1.5,
 )

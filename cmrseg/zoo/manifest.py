@@ -53,7 +53,9 @@ def get_entry(name: str) -> Entry:
     """
     entries = read_manifest()
     if name not in entries:
-        raise DataError(f"unknown model '{name}'; {near_matches(name, sorted(entries))} (or give a .safetensors file)")
+        raise DataError(
+            f"unknown model '{name}'; {near_matches(name, sorted(entries))} (or give a .safetensors file)"
+        )
     return entries[name]
 
 
@@ -106,7 +108,11 @@ def verify(entry: Entry) -> None:
         If the file is missing or has been changed.
     """
     if not entry.path.exists():
-        raise DataError(f"the weights of {entry.name} are missing from this installation; install cmrseg again")
+        raise DataError(
+            f"the weights of {entry.name} are missing from this installation; install cmrseg again"
+        )
     found = hashlib.sha256(entry.path.read_bytes()).hexdigest()
     if found != entry.sha256:
-        raise DataError(f"the weights of {entry.name} are damaged: sha256 {found}, expected {entry.sha256}; install again")
+        raise DataError(
+            f"the weights of {entry.name} are damaged: sha256 {found}, expected {entry.sha256}; install again"
+        )

@@ -93,7 +93,9 @@ def save_model(spec: ModelSpec, state: Mapping[str, Tensor], path: Path, *, half
     -------
     The path.
     """
-    tensors = {k: (v.half() if half and v.is_floating_point() else v).contiguous().cpu() for k, v in state.items()}
+    tensors = {
+        k: (v.half() if half and v.is_floating_point() else v).contiguous().cpu() for k, v in state.items()
+    }
     header = {"format_version": FORMAT_VERSION, "cmrseg_version": __version__, **asdict(spec)}
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata={_KEY: json.dumps(header)})

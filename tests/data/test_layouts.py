@@ -1,0 +1,283 @@
+"""Every data set layout, built tiny: what is recognised, and what its names say."""
+
+import json
+
+import nibabel as nib
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from cmrseg.data.layouts import ALL, find_layout
+from cmrseg.problems import DataError
+
+
+def nifti(path, shape=(4, 4, 2)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = nib.Nifti1Image(np.zeros(shape, np.uint8), np.eye(4))
+    image.header.set_zooms((1.5, 1.5, 8.0, 0.05)[: len(shape)])
+    nib.save(image, path)
+    return path
+
+
+def png(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.zeros((4, 4), np.uint8)).save(path)
+    return path
+
+
+def read(root):
+    return list(find_layout(root).read(root))
+
+
+def name_of(root):
+    return find_layout(root).name
+
+
+def catalog_csv(root, **columns):
+    pd.DataFrame(columns).to_csv(root / "catalog.csv", index=False)
+    return root
+
+
+def test_a_folder_of_other_files_names_the_known_layouts(tmp_path):
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(DataError, match=r"no known data layout .*ACDC.*see README"):
+        find_layout(tmp_path)
+
+
+# cmrseg's own table
+
+
+def test_catalog_csv_needs_only_subject_and_image(tmp_path):
+    (file,) = read(catalog_csv(tmp_path, subject=["007"], image=["a.nii.gz"]))
+    assert (file.subject, file.image, file.mask) == ("007", tmp_path / "a.nii.gz", None)
+    assert (file.frame, file.slice, file.phase, file.split, file.labels) == (ALL, ALL, "", "", "cmrseg")
+    assert file.spacing is None
+
+
+def test_catalog_csv_may_say_everything(tmp_path):
+    (file,) = read(
+        catalog_csv(
+            tmp_path,
+            subject=["s"],
+            frame=[3],
+            phase=["ES"],
+            slice=[2],
+            image=["a.png"],
+            mask=["m.png"],
+            dx=[1.4],
+            dy=[1.5],
+            dz=[8.0],
+            split=["train"],
+            labels=["acdc"],
+        )  # fmt: skip
+    )
+    assert (file.frame, file.slice, file.phase, file.split, file.labels) == (3, 2, "ES", "train", "acdc")
+    assert file.mask == tmp_path / "m.png"
+    assert file.spacing == (1.4, 1.5, 8.0)
+
+
+def test_empty_cells_of_catalog_csv_are_what_is_not_said(tmp_path):
+    nothing = [np.nan, "x"]
+    _ = catalog_csv(
+        tmp_path, subject=["a", "b"], image=["a.png", "b.png"], mask=nothing, phase=nothing, split=nothing,
+        labels=[np.nan, "acdc"], frame=[np.nan, 1], slice=[np.nan, 1], dx=[np.nan, 1.0], dy=[np.nan, 1.0],
+        dz=[np.nan, 1.0],
+    )  # fmt: skip
+    file, other = read(tmp_path)
+    assert (file.mask, file.phase, file.split, file.labels) == (None, "", "", "cmrseg")
+    assert (file.frame, file.slice, file.spacing) == (ALL, ALL, None)
+    assert (other.frame, other.slice) == (1, 1)
+
+
+@pytest.mark.parametrize("lacking", ["subject", "image"])
+def test_a_missing_column_is_named(tmp_path, lacking):
+    columns = {"subject": ["a"], "image": ["a.png"]}
+    del columns[lacking]
+    with pytest.raises(DataError, match=f"catalog.csv lacks the column {lacking}"):
+        read(catalog_csv(tmp_path, **columns, other=["x"]))
+
+
+@pytest.mark.parametrize("lacking", ["subject", "image"])
+def test_a_row_without_subject_or_image_is_told(tmp_path, lacking):
+    columns = {"subject": ["a", "b"], "image": ["a.png", "b.png"]}
+    columns[lacking][1] = np.nan
+    with pytest.raises(DataError, match=rf"catalog\.csv.*{lacking}"):
+        read(catalog_csv(tmp_path, **columns))
+
+
+# nnU-Net
+
+OLD_LABELS = {"0": "background", "1": "RV cavity", "2": "myocardium", "3": "LV cavity"}
+NEW_LABELS = {"background": 0, "RV": 1, "MLV": 2, "LVC": 3}
+
+
+def nnunet(root, labels, **header):
+    nifti(root / "imagesTr" / "patient001_frame07_0000.nii.gz")
+    nifti(root / "labelsTr" / "patient001_frame07.nii.gz")
+    nifti(root / "imagesTs" / "A1_sa_ES_0000.nii.gz")
+    (root / "dataset.json").write_text(json.dumps({"labels": labels, **header}))
+    return root
+
+
+def test_nnunet_cases_are_subjects_and_frames(tmp_path):
+    train, test = read(nnunet(tmp_path, OLD_LABELS))
+    assert (train.subject, train.frame, train.split) == ("patient001", 7, "")
+    assert train.mask == tmp_path / "labelsTr" / "patient001_frame07.nii.gz"
+    assert (test.subject, test.phase, test.split, test.mask) == ("A1", "ES", "test", None)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        OLD_LABELS,
+        {"background": 0, "right ventricle": 1, "LV myocardium": 2, "left ventricle": 3},
+        {"background": 0, "RV": 1, "MYO": 2, "LV": 3},
+    ],
+    ids=["version 1", "version 2", "short"],
+)
+def test_nnunet_label_names_become_a_scheme(tmp_path, labels):
+    files = read(nnunet(tmp_path, labels))
+    assert {f.labels for f in files} == {"RV=1,MYO=2,LV=3"}
+
+
+def test_nnunet_without_left_ventricle_is_refused(tmp_path):
+    with pytest.raises(DataError, match="names no left ventricle"):
+        read(nnunet(tmp_path, {"background": 0, "tumour": 1}))
+
+
+def test_nnunet_header_that_is_no_json_is_named(tmp_path):
+    nnunet(tmp_path, OLD_LABELS)
+    (tmp_path / "dataset.json").write_text("{")
+    with pytest.raises(DataError, match=r"dataset\.json"):
+        read(tmp_path)
+
+
+def test_nnunet_file_ending_is_honoured(tmp_path):
+    nnunet(tmp_path, OLD_LABELS, file_ending=".nii")
+    nifti(tmp_path / "imagesTr" / "case_0000.nii")
+    (file,) = read(tmp_path)
+    assert (file.subject, file.frame, file.mask) == ("case", ALL, None)
+
+
+# PNG
+
+
+@pytest.mark.parametrize("suffix", ["", "-mask"])
+def test_paper_layout_pairs_images_with_masks(tmp_path, suffix):
+    image = "12_slice003_frame010" + ("-image" if suffix else "") + ".png"
+    png(tmp_path / "images" / "val" / image)
+    mask = png(tmp_path / "masks" / "val" / image.replace("-image", suffix))
+    (file,) = read(tmp_path)
+    assert (file.subject, file.slice, file.frame, file.split) == ("12", 3, 10, "val")
+    assert (file.mask, file.labels) == (mask, "cmr-seg-tl")
+
+
+def test_sunnybrook_names_are_subject_and_slice(tmp_path):
+    png(tmp_path / "images" / "SC-HF-I-1-IM-0001-0059.png")
+    (tmp_path / "masks").mkdir()
+    (file,) = read(tmp_path)
+    assert (file.subject, file.slice, file.split, file.mask) == ("SC-HF-I-1", 59, "", None)
+
+
+@pytest.mark.parametrize(
+    ("name", "subject", "number"), [("mouse_07", "mouse", 7), ("heart", "heart", 0), ("p1-12", "p1", 12)]
+)
+def test_any_other_png_is_named_by_itself(tmp_path, name, subject, number):
+    png(tmp_path / f"{name}.png")
+    (file,) = read(tmp_path)
+    assert (file.subject, file.slice, file.frame) == (subject, number, 0)
+
+
+# ACDC
+
+
+def acdc(root, info="ED: 1\nES: 12\nGroup: DCM\n"):
+    for frame in (1, 12):
+        nifti(root / "patient001" / f"patient001_frame{frame:02d}.nii.gz")
+        nifti(root / "patient001" / f"patient001_frame{frame:02d}_gt.nii.gz")
+    nifti(root / "patient001" / "patient001_4d.nii.gz", (4, 4, 2, 3))
+    if info is not None:
+        (root / "patient001" / "Info.cfg").write_text(info)
+    return root
+
+
+def test_acdc_phases_come_from_info_cfg(tmp_path):
+    files = read(acdc(tmp_path))
+    assert [(f.subject, f.frame, f.phase, f.labels) for f in files] == [
+        ("patient001", 1, "ED", "acdc"),
+        ("patient001", 12, "ES", "acdc"),
+    ]
+    assert files[0].mask.name == "patient001_frame01_gt.nii.gz"
+
+
+@pytest.mark.parametrize("info", [None, "", "ED: ?\nES\n"])
+def test_acdc_without_info_has_no_phases(tmp_path, info):
+    assert [f.phase for f in read(acdc(tmp_path, info))] == ["", ""]
+
+
+# M&Ms
+
+
+def test_mnms_single_frames(tmp_path):
+    for name in ("A1_sa_ED", "A1_sa_ED_gt", "A1_SA_ES", "B2_sa_ED"):
+        nifti(tmp_path / "A1" / f"{name}.nii.gz")
+    ed, es, other = sorted(read(tmp_path), key=lambda f: (f.subject, f.phase))
+    assert (ed.subject, ed.frame, ed.phase, ed.labels) == ("A1", 0, "ED", "mnms")
+    assert ed.mask.name == "A1_sa_ED_gt.nii.gz"
+    assert (es.frame, es.phase, es.mask) == (1, "ES", None)
+    assert other.subject == "B2"
+
+
+def test_mnms_cine_with_masks(tmp_path):
+    for name in ("A1_sa", "A1_sa_gt"):
+        nifti(tmp_path / f"{name}.nii.gz", (4, 4, 2, 3))
+    (file,) = read(tmp_path)
+    assert (file.subject, file.frame, file.mask.name) == ("A1", ALL, "A1_sa_gt.nii.gz")
+
+
+# cmrseg's studies and plain folders
+
+
+def test_curated_studies_are_named_by_their_folders(tmp_path):
+    nifti(tmp_path / "s1" / "sa.nii.gz")
+    nifti(tmp_path / "s1" / "truth.nii.gz")
+    nifti(tmp_path / "s2" / "sa.nii.gz")
+    first, second = read(tmp_path)
+    assert (first.subject, first.mask.name) == ("s1", "truth.nii.gz")
+    assert (second.subject, second.mask) == ("s2", None)
+
+
+def test_plain_nifti_files_are_subjects(tmp_path):
+    nifti(tmp_path / "a.nii.gz")
+    nifti(tmp_path / "deeper" / "b.nii")
+    assert [f.subject for f in read(tmp_path)] == ["a", "b"]
+
+
+def test_plain_files_of_one_name_in_two_folders_are_two_subjects(tmp_path):
+    nifti(tmp_path / "p1" / "cine.nii.gz")
+    nifti(tmp_path / "p2" / "cine.nii.gz")
+    assert len({f.subject for f in read(tmp_path)}) == 2
+
+
+def test_plain_names_that_only_look_like_mnms_are_read(tmp_path):
+    nifti(tmp_path / "mouse_sample1.nii.gz")
+    assert [f.subject for f in read(tmp_path)] == ["mouse_sample1"]
+
+
+@pytest.mark.parametrize(
+    ("build", "name"),
+    [
+        (lambda r: catalog_csv(r, subject=["a"], image=["a.png"]), "catalog.csv"),
+        (lambda r: nnunet(r, OLD_LABELS), "nnU-Net raw (dataset.json)"),
+        (lambda r: (png(r / "images" / "a.png"), (r / "masks").mkdir()), "images/ + masks/ PNG pairs"),
+        (acdc, "ACDC"),
+        (lambda r: nifti(r / "A_sa_ED.nii.gz"), "M&Ms"),
+        (lambda r: nifti(r / "s" / "sa.nii.gz"), "curated studies (<study>/sa.nii.gz)"),
+        (lambda r: nifti(r / "s" / "x.nii.gz"), "NIfTI files"),
+        (lambda r: png(r / "x.png"), "PNG files"),
+    ],
+)
+def test_each_layout_is_recognised_by_its_files(tmp_path, build, name):
+    build(tmp_path)
+    assert name_of(tmp_path) == name

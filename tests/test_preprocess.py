@@ -1,0 +1,182 @@
+"""From the native grid to the network and exactly back."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from cmrseg.cine import Cine
+from cmrseg.preprocess import (
+    DIVISOR,
+    Preprocessing,
+    batches,
+    mask_to_slices,
+    neighbour_table,
+    network_shape,
+    normalise,
+    pad_to_divisible,
+    restore,
+    to_slices,
+    to_unit_range,
+)
+
+AS_IT_IS = Preprocessing(pixel_mm=None)
+
+
+def disk(x, y, radius, *, z=1, t=1, spacing=(1.5, 1.5, 8.0)):
+    """Cine of a ring of myocardium (2) around a cavity (1), a little off the centre."""
+    px, py = np.ogrid[:x, :y]
+    r = np.hypot((px - 0.45 * x) * spacing[0], (py - 0.55 * y) * spacing[1])
+    mask = np.where(r <= 0.6 * radius, 1, np.where(r <= radius, 2, 0)).astype(np.uint8)
+    return Cine(np.repeat(np.repeat(mask[:, :, None, None], z, 2), t, 3), spacing)
+
+
+def round_trip(mask, spec):
+    """Mask to the network's grid, padded one-hot as a perfect answer, and back."""
+    labels = mask_to_slices(mask, spec, 4)
+    answer = F.one_hot(pad_to_divisible(labels).long(), 4).permute(0, 3, 1, 2).float()
+    back = restore(answer, mask, spec).argmax(1)
+    x, y, z, t = mask.array.shape
+    return back.reshape(t, z, y, x).permute(3, 2, 1, 0).numpy()
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (65, 64), (64, 71), (33, 95), (5, 130)])
+def test_without_resampling_a_mask_comes_back_exactly(shape):
+    mask = disk(*shape, 20.0, z=2, t=3)
+    np.testing.assert_array_equal(round_trip(mask, AS_IT_IS), mask.array)
+
+
+def test_pixels_of_the_models_own_size_come_back_exactly():
+    mask = disk(81, 70, 30.0)
+    np.testing.assert_array_equal(round_trip(mask, Preprocessing(pixel_mm=1.5)), mask.array)
+
+
+@pytest.mark.parametrize("spacing", [(0.9, 0.9, 8.0), (1.2, 1.9, 8.0), (0.7, 1.1, 10.0)])
+@pytest.mark.parametrize("label", [1, 2])
+def test_resampled_masks_come_back_at_a_dice_above_098(spacing, label):
+    mask = disk(151, 140, 35.0, spacing=spacing)
+    back, truth = round_trip(mask, Preprocessing(pixel_mm=1.0)) == label, mask.array == label
+    assert 2 * (back & truth).sum() / (back.sum() + truth.sum()) > 0.98
+
+
+def test_resampling_shifts_nothing():
+    mask = disk(101, 93, 30.0, spacing=(0.8, 1.1, 8.0))
+    back = round_trip(mask, Preprocessing(pixel_mm=1.5))
+    centres = [np.array(np.nonzero(m)).mean(axis=1)[:2] for m in (back, mask.array)]
+    np.testing.assert_allclose(*centres, atol=0.15)
+
+
+def test_rows_of_a_network_image_are_y():
+    array = np.zeros((40, 30, 1, 1), np.float32)
+    array[7, 3] = 1
+    (image,) = to_slices(Cine(array, (1.5, 1.5, 8.0)), Preprocessing(high_percentile=100))
+    assert image.shape == (30, 40)
+    assert image[3, 7] == 1
+
+
+def test_slices_of_one_frame_are_side_by_side():
+    array = np.arange(6, dtype=np.float32).reshape(1, 1, 3, 2)  # value 2 z + t
+    slices = to_slices(Cine(array, (1.5, 1.5, 8.0)), Preprocessing(low_percentile=0, high_percentile=100))
+    np.testing.assert_allclose(slices.flatten() * 5, [0, 2, 4, 1, 3, 5], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("spacing", "pixel_mm", "expected"),
+    [
+        ((1.5, 3.0, 8.0), 1.5, (200, 100)),
+        ((0.75, 0.75, 8.0), 1.5, (50, 50)),
+        ((np.nan, np.nan, np.nan), 1.5, (100, 100)),
+        ((1.5, 3.0, 8.0), None, (100, 100)),
+        ((0.001, 0.001, 8.0), 1.5, (1, 1)),
+    ],
+)
+def test_network_shape_keeps_the_field_of_view(spacing, pixel_mm, expected):
+    cine = Cine(np.zeros((100, 100, 1, 1)), spacing)
+    assert network_shape(cine, Preprocessing(pixel_mm=pixel_mm)) == expected
+
+
+@pytest.mark.parametrize("n", [1, 31, 32, 33, 64, 95])
+def test_padding_is_to_the_next_multiple_and_even(n):
+    padded = pad_to_divisible(torch.ones(1, n, 32))
+    size = -(-n // DIVISOR) * DIVISOR
+    assert padded.shape == (1, size, 32)
+    before = int(padded[0, :, 0].argmax())
+    assert before == (size - n) // 2
+    assert padded.sum() == n * 32
+
+
+def test_the_ends_repeat_and_frames_do_not_mix():
+    assert neighbour_table(3, 2, 3).tolist() == [
+        [0, 0, 1], [0, 1, 2], [1, 2, 2], [3, 3, 4], [3, 4, 5], [4, 5, 5],
+    ]  # fmt: skip
+
+
+def test_a_single_slice_is_its_own_neighbour():
+    assert neighbour_table(1, 2, 5).tolist() == [[0] * 5, [1] * 5]
+
+
+def test_without_neighbours_every_slice_is_alone():
+    assert neighbour_table(2, 2, 1).tolist() == [[0], [1], [2], [3]]
+
+
+def test_percentiles_become_zero_and_one():
+    values = to_unit_range(np.arange(101.0), Preprocessing(low_percentile=10, high_percentile=90))
+    np.testing.assert_allclose(values[[0, 10, 50, 90, 100]], [0, 0, 0.5, 1, 1])
+    assert values.dtype == np.float32
+
+
+def test_an_image_without_contrast_becomes_zero():
+    assert not to_unit_range(np.full((4, 4), 1000.0), Preprocessing()).any()
+
+
+def test_an_image_without_contrast_gives_finite_input():
+    cine = Cine(np.full((40, 40, 2, 1), 7.0, np.float32), (1.5, 1.5, 8.0))
+    spec = Preprocessing()
+    (batch,) = batches(to_slices(cine, spec), neighbour_table(2, 1, 1), spec, batch_size=4)
+    assert not batch.any()
+
+
+def test_every_image_has_zero_mean_and_unit_sd():
+    images = torch.rand(3, 3, 32, 32, generator=torch.manual_seed(0)) * torch.tensor([1, 5, 0.1])[:, None, None, None]
+    out = normalise(images, Preprocessing(neighbours=3))
+    torch.testing.assert_close(out.mean(dim=(1, 2, 3)), torch.zeros(3), atol=1e-4, rtol=0)
+    torch.testing.assert_close(out.std(dim=(1, 2, 3)), torch.ones(3), atol=1e-3, rtol=0)
+
+
+def test_rgb_is_imagenets_convention():
+    out = normalise(torch.ones(2, 1, 4, 4), Preprocessing(rgb=True))
+    assert out.shape == (2, 3, 4, 4)
+    expected = torch.tensor([(1 - 0.485) / 0.229, (1 - 0.456) / 0.224, (1 - 0.406) / 0.225])
+    torch.testing.assert_close(out[0, :, 0, 0], expected)
+
+
+@pytest.mark.parametrize(
+    ("spec", "channels"),
+    [
+        (Preprocessing(), 1),
+        (Preprocessing(neighbours=5), 5),
+        (Preprocessing(rgb=True), 3),
+        (Preprocessing(rgb=True, neighbours=3), 3),
+    ],
+)
+def test_batches_have_the_channels_that_the_network_expects(spec, channels):
+    assert spec.channels == channels
+    table = neighbour_table(5, 1, spec.neighbours)
+    sizes = [tuple(b.shape) for b in batches(torch.rand(5, 40, 70), table, spec, batch_size=2)]
+    assert sizes == [(2, channels, 64, 96), (2, channels, 64, 96), (1, channels, 64, 96)]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"pixel_mm": 0.0}, "pixel_mm must be positive"),
+        ({"size": 100}, "multiple of 32"),
+        ({"size": 0}, "multiple of 32"),
+        ({"neighbours": 2}, "odd number"),
+        ({"neighbours": -1}, "odd number"),
+        ({"rgb": True, "neighbours": 5}, "3 channels"),
+    ],
+)
+def test_a_wrong_setting_is_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        Preprocessing(**wrong)

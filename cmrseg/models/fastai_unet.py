@@ -107,11 +107,10 @@ def _read(file: Path) -> dict[str, torch.Tensor]:
         raise DataError(f"ImageNet weights {file} do not exist; check the path")
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
+        return {k: v for k, v in state.items() if isinstance(v, torch.Tensor)}
     except Exception as error:  # torch raises many kinds for damaged and for unsafe files
-        raise DataError(
-            f"{file} is no readable file of tensors ({str(error).splitlines()[0][:100]})"
-        ) from None
-    return {k: v for k, v in state.items() if isinstance(v, torch.Tensor)}
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:100]
+        raise DataError(f"{file} is no readable file of tensors ({reason})") from None
 
 
 def _encoder(model: nn.Module) -> nn.Module:

@@ -117,7 +117,12 @@ def read_spec(path: Path) -> ModelSpec:
         raise DataError(f"{path} is no readable model file ({error}); copy or fetch it again") from None
     if text is None:
         raise DataError(f"{path} holds tensors but no cmrseg description; it is not a cmrseg model")
-    return _spec(json.loads(text), path)
+    try:
+        return _spec(json.loads(text), path)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path} has a damaged description ({error})") from None
 
 
 def read_model(path: Path) -> Model:
@@ -133,13 +138,20 @@ def read_model(path: Path) -> Model:
         As `read_spec`, or if the tensors do not fit the architecture.
     """
     spec = read_spec(path)
-    net = build_net(spec)
+    try:
+        net = build_net(spec)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{path} cannot be rebuilt ({error}); update cmrseg or fetch the file again") from None
     with safe_open(path, framework="pt") as file:
         state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
     try:
         net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
-    except RuntimeError as error:
-        raise DataError(f"{path} does not fit its architecture {spec.architecture}: {error}") from None
+    except RuntimeError:  # its message lists every tensor
+        expected = len(net.state_dict())
+        raise DataError(
+            f"{path} does not fit its architecture {spec.architecture}: "
+            f"it holds {len(state)} tensors of other names or shapes than the {expected} expected"
+        ) from None
     return Model(spec, net.eval())
 
 
@@ -181,9 +193,6 @@ def _spec(header: dict[str, Any], path: Path) -> ModelSpec:
             f"{path} was written by cmrseg {written_by} in model format {version}; "
             f"this is {__version__} and reads up to {FORMAT_VERSION}: update cmrseg"
         )
-    try:
-        header["preprocessing"] = Preprocessing(**header["preprocessing"])
-        header["labels"] = tuple(header["labels"])
-        return ModelSpec(**header)
-    except (KeyError, TypeError, ValueError) as error:
-        raise DataError(f"{path} has a damaged description ({error})") from None
+    header["preprocessing"] = Preprocessing(**header["preprocessing"])
+    header["labels"] = tuple(header["labels"])
+    return ModelSpec(**header)

@@ -70,7 +70,7 @@ def test_catalog_csv_may_say_everything(tmp_path):
             dz=[8.0],
             split=["train"],
             labels=["acdc"],
-        )  # fmt: skip
+        )
     )
     assert (file.frame, file.slice, file.phase, file.split, file.labels) == (3, 2, "ES", "train", "acdc")
     assert file.mask == tmp_path / "m.png"
@@ -80,10 +80,19 @@ def test_catalog_csv_may_say_everything(tmp_path):
 def test_empty_cells_of_catalog_csv_are_what_is_not_said(tmp_path):
     nothing = [np.nan, "x"]
     _ = catalog_csv(
-        tmp_path, subject=["a", "b"], image=["a.png", "b.png"], mask=nothing, phase=nothing, split=nothing,
-        labels=[np.nan, "acdc"], frame=[np.nan, 1], slice=[np.nan, 1], dx=[np.nan, 1.0], dy=[np.nan, 1.0],
+        tmp_path,
+        subject=["a", "b"],
+        image=["a.png", "b.png"],
+        mask=nothing,
+        phase=nothing,
+        split=nothing,
+        labels=[np.nan, "acdc"],
+        frame=[np.nan, 1],
+        slice=[np.nan, 1],
+        dx=[np.nan, 1.0],
+        dy=[np.nan, 1.0],
         dz=[np.nan, 1.0],
-    )  # fmt: skip
+    )
     file, other = read(tmp_path)
     assert (file.mask, file.phase, file.split, file.labels) == (None, "", "", "cmrseg")
     assert (file.frame, file.slice, file.spacing) == (ALL, ALL, None)

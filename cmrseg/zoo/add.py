@@ -1,0 +1,118 @@
+"""Put a trained model into the zoo of this installation: weights, manifest entry, results in its card."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import pandas as pd
+
+from cmrseg.io.atomic import write_text
+from cmrseg.problems import DataError
+from cmrseg.zoo.manifest import FOLDER, Entry, read_manifest
+from cmrseg.zoo.model_file import read_model, save_model
+
+_RESULTS = re.compile(r"(<!-- results -->\n).*?(<!-- /results -->)", re.DOTALL)
+_SHOWN = ("dice", "dice_image", "hd95", "assd", "ef_error", "ef_abs_error", "mass_error")
+
+
+def add_model(
+    file: Path,
+    card: Path,
+    evaluations: Mapping[str, Path],
+    *,
+    trained_on: str,
+    citation: str,
+    folder: Path = FOLDER,
+) -> Entry:
+    """Embed a model: half-precision weights with their checksum, and its card with measured results.
+
+    Parameters
+    ----------
+    file
+        Model file of a training run.
+    card
+        Markdown with a block between ``<!-- results -->`` and ``<!-- /results -->``, which is replaced.
+    evaluations
+        What was evaluated -> folder that `cmrseg evaluate masks` wrote.
+    trained_on, citation
+        Data, and whom to cite, for the manifest.
+    folder
+        The zoo; the package's own by default.
+
+    Returns
+    -------
+    The new entry of the manifest.
+
+    Raises
+    ------
+    DataError
+        If the card has no results block or an evaluation has no summary.
+    """
+    model = read_model(file)
+    summaries = {name: _read_summary(path) for name, path in evaluations.items()}
+    text = _with_results(card, summaries)
+    name = model.spec.name
+    path = folder / "embedded" / f"{name}.safetensors"
+    save_model(model.spec, model.net.state_dict(), path, half=True)
+    entry = Entry(
+        name=name,
+        file=path.name,
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        bytes=path.stat().st_size,
+        architecture=model.spec.architecture,
+        labels=model.spec.labels,
+        trained_on=trained_on,
+        licence=model.spec.licence,
+        citation=citation,
+        preprocessing=asdict(model.spec.preprocessing),
+        recipe=model.spec.recipe,
+        dice=_dice(next(iter(summaries.values()))) if summaries else {},
+    )
+    write_text(text, card)
+    write_text(text, folder / "embedded" / f"{name}.md")
+    entries = {**read_manifest(folder), name: entry}
+    write_text(
+        json.dumps({"models": [asdict(e) for e in entries.values()]}, indent=2) + "\n",
+        folder / "manifest.json",
+    )
+    return entry
+
+
+def _read_summary(folder: Path) -> pd.DataFrame:
+    path = folder / "summary.csv"
+    if not path.exists():
+        raise DataError(f"{path} does not exist; run `cmrseg evaluate masks` with --out {folder} first")
+    return pd.read_csv(path)
+
+
+def _with_results(card: Path, summaries: Mapping[str, pd.DataFrame]) -> str:
+    """The card with its results block filled."""
+    text = card.read_text(encoding="utf-8")
+    if not _RESULTS.search(text):
+        raise DataError(
+            f"{card} has no block between <!-- results --> and <!-- /results --> to put results into"
+        )
+    tables = "\n".join(f"### {name}\n\n{_markdown(summary)}\n" for name, summary in summaries.items())
+    return _RESULTS.sub(lambda match: f"{match[1]}\n{tables}\n{match[2]}", text)
+
+
+def _markdown(summary: pd.DataFrame) -> str:
+    """Mean, sd, median and n over all volumes as a Markdown table."""
+    rows = summary[(summary["group"] == "all") & summary["metric"].isin(_SHOWN) & (summary["n"] > 0)]
+    lines = ["| structure | metric | mean | sd | median | n | unit |", "|---|---|---|---|---|---|---|"]
+    for row in rows.itertuples():
+        digits = 3 if row.metric.startswith("dice") else 1
+        numbers = " | ".join(f"{value:.{digits}f}" for value in (row.mean, row.sd, row.median))
+        lines.append(f"| {row.structure} | {row.metric} | {numbers} | {row.n} | {row.unit} |")
+    return "\n".join(lines)
+
+
+def _dice(summary: pd.DataFrame) -> dict[str, float]:
+    """Mean volume Dice by structure."""
+    rows = summary[(summary["group"] == "all") & (summary["metric"] == "dice")]
+    return {row.structure: round(float(row.mean), 4) for row in rows.itertuples()}

@@ -28,6 +28,9 @@ def masks(
     labels: Annotated[
         str | None, typer.Option(help="Label scheme of the truth, where the layout does not tell.")
     ] = None,
+    predicted_labels: Annotated[
+        str | None, typer.Option(help="Label scheme of the predictions, where they are not cmrseg's.")
+    ] = None,
     split: Annotated[str, typer.Option(help="Only these splits, such as val,test.")] = "",
     jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
 ) -> None:
@@ -35,7 +38,9 @@ def masks(
     from cmrseg.report.evaluation import evaluate_to
 
     splits = tuple(s for s in split.split(",") if s)
-    result = evaluate_to(predicted, truth, out, labels=labels, splits=splits, jobs=jobs)
+    result = evaluate_to(
+        predicted, truth, out, labels=labels, predicted_labels=predicted_labels, splits=splits, jobs=jobs
+    )
     for sentence in result.notes:
         note(sentence)
     overall = result.summary[(result.summary["group"] == "all") & result.summary["metric"].isin(_SHOWN)]

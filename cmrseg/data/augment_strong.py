@@ -26,6 +26,7 @@ class StrongAugment:
     """
 
     crop_px: int | None = 160
+    reverse_probability: float = 0.5
     rotation_max_degrees: float = 180.0
     flip_probability: float = 0.5
     scale_min_ratio: float = 0.7
@@ -84,8 +85,29 @@ def augment_strong(
         )
     images = images.float()  # positions in pixels do not fit into half precision
     draw = _drawer(images, generator)
+    images = reverse_slices(images, spec, draw)
     images, masks = warp(images, masks, random_grid(images.shape, spec, draw))
     return change_grey_values(images, spec, draw).to(dtype), masks
+
+
+def reverse_slices(images: Tensor, spec: StrongAugment, draw: Draw) -> Tensor:
+    """Swap the neighbours above and below: some data sets go from base to apex, others from apex to base.
+
+    Parameters
+    ----------
+    images
+        Shape ``(b, c, h, w)``, neighbouring slices as channels.
+    spec
+        Probability.
+    draw
+        Source of uniform random numbers.
+
+    Returns
+    -------
+    Images of the same shape.
+    """
+    chosen = draw(len(images), 1, 1, 1) < spec.reverse_probability
+    return torch.where(chosen, images.flip(1), images)
 
 
 def random_grid(shape: tuple[int, ...], spec: StrongAugment, draw: Draw) -> Tensor:

@@ -106,7 +106,7 @@ def _learning_section(history: pd.DataFrame) -> Section:
         "learning_curves",
     )
     stages = history.groupby("stage", sort=False) if "stage" in history else [("", history)]
-    table = pd.DataFrame([best_epoch(part) for _, part in stages])
+    table = history.loc[[best_epoch(part).name for _, part in stages]].dropna(axis="columns", how="all")
     return Section("Learning curves", tables=[Table(table, "Best epoch of every stage")], pictures=[picture])
 
 
@@ -129,7 +129,9 @@ def _headline(history: pd.DataFrame) -> str:
         if pd.notna(best[name])
     )
     minutes = history["seconds"].sum() / 60 if "seconds" in history else float("nan")
-    parts = [f"{len(history)} epochs" + (f" in {minutes:.1f} minutes" if minutes == minutes else "")]
+    parts = [f"{len(history)} epoch{'s' * (len(history) > 1)}"]
+    if pd.notna(minutes):
+        parts = [f"{parts[0]} in {minutes:.1f} minutes"]
     if dice:
         parts.append(f"best validation Dice (epoch {best['epoch']:g}): {dice}")
     return "; ".join(parts) + "."

@@ -164,9 +164,12 @@ def share_epochs(schedule: Schedule, epochs: int) -> Schedule:
     With fewer epochs than stages the last stages are kept.
     """
     stages = schedule[-min(epochs, len(schedule)) :]
-    total = sum(stage.epochs for stage in stages)
-    first = [max(1, round(stage.epochs * epochs / total)) for stage in stages[:-1]]
-    shares = [*first, max(1, epochs - sum(first))]
+    shares = []
+    for number, stage in enumerate(stages):
+        later = stages[number + 1 :]
+        left = epochs - sum(shares)
+        share = round(left * stage.epochs / (stage.epochs + sum(s.epochs for s in later)))
+        shares.append(min(max(1, share), left - len(later)))
     return tuple(replace(stage, epochs=n) for stage, n in zip(stages, shares, strict=True))
 
 
@@ -184,11 +187,11 @@ def _apply(config: TrainConfig, values: Mapping[str, Any], source: Path) -> Trai
         if key not in known:
             raise DataError(f"{source}: unknown setting '{key}'; {near_matches(key, known)}")
     changes = dict(values)
-    if "preprocessing" in changes:
-        changes["preprocessing"] = replace(config.preprocessing, **changes["preprocessing"])
-    if "schedule" in changes:
-        changes["schedule"] = tuple(Stage(**stage) for stage in changes["schedule"])
     try:
+        if "preprocessing" in changes:
+            changes["preprocessing"] = replace(config.preprocessing, **changes["preprocessing"])
+        if "schedule" in changes:
+            changes["schedule"] = tuple(Stage(**stage) for stage in changes["schedule"])
         return replace(config, **changes)
     except (TypeError, ValueError) as error:
         raise DataError(f"{source}: {error}") from None

@@ -77,8 +77,9 @@ def train(
         If the data cannot be used or ``out`` holds another run.
     """
     listener = listener or Listener()
-    config = _open_run(out, config, resume, command="train", data=str(data))
+    config = _open_run(out, config, resume)
     images = _read_images(data, config, listener)
+    _begin_run(out, config, command="train", data=str(data))
     seed_everything(config.seed)
     model = _new_model(config, images.labels)
     if config.start == "random":
@@ -119,8 +120,9 @@ def finetune(
     listener = listener or Listener()
     start = load_model(base)
     config = config or transfer_config(start, data)
-    config = _open_run(out, config, resume, command="finetune", data=str(data), base=str(base))
+    config = _open_run(out, config, resume)
     images = _read_images(data, config, listener)
+    _begin_run(out, config, command="finetune", data=str(data), base=str(base))
     if extra := [name for name in start.spec.labels if name not in images.labels]:
         listener.note(f"the base model also has {', '.join(extra)}; its output layer is adapted to the data")
     seed_everything(config.seed)
@@ -163,15 +165,18 @@ def transfer_config(base: Model, data: Path, **overrides: Any) -> TrainConfig:
     )
 
 
-def _open_run(out: Path, config: TrainConfig, resume: bool, **run: str) -> TrainConfig:
+def _open_run(out: Path, config: TrainConfig, resume: bool) -> TrainConfig:
     """The configuration to train with; refuses to overwrite another run."""
     path = out / "config.json"
     if path.exists() and not resume:
         raise DataError(f"{out} already holds a run; go on with it by --resume, or name another --out")
-    if path.exists():
-        return read_config(path)
-    write_text(config.to_json(**run), path)
-    return config
+    return read_config(path) if path.exists() else config
+
+
+def _begin_run(out: Path, config: TrainConfig, **run: str) -> None:
+    """Write the configuration of a new run, once its data are known to be readable."""
+    if not (out / "config.json").exists():
+        write_text(config.to_json(**run), out / "config.json")
 
 
 def _read_images(data: Path, config: TrainConfig, listener: Listener) -> SplitImages:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -89,7 +89,7 @@ def read_training_images(
     rows = 0
     for number, study in enumerate(studies, start=1):
         try:
-            image, mask = _read_study(study, spec, field_px)
+            image, mask, table = _read_study(study, spec, field_px)
         except DataError as error:
             problems.append(
                 Problem(study[0].subject, "unreadable", "left out", study[0].image.name, str(error))
@@ -100,7 +100,7 @@ def read_training_images(
                 progress(number, len(studies))
         images.append(image)
         masks.append(mask)
-        tables.append(rows + neighbour_table(len(image) // len(study), len(study), spec.neighbours))
+        tables.append(rows + table)
         subjects += [study[0].subject] * len(image)
         rows += len(image)
     if not images:
@@ -110,9 +110,29 @@ def read_training_images(
     )
 
 
-def _read_study(study: tuple[VolumeRef, ...], spec: Preprocessing, field_px: int) -> tuple[Tensor, Tensor]:
-    """Grey values and labels of all slices and frames of one study, ``uint8`` ``(t * z, field, field)``."""
+def _read_study(
+    study: tuple[VolumeRef, ...], spec: Preprocessing, field_px: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Grey values and labels of all slices of the contoured frames, ``uint8``, and their neighbours."""
+    image, mask = load_volume_image(*study), load_volume_mask(*study)
+    frames = contoured_frames(mask.array)
+    # Grey values are scaled by the whole cine, as in prediction, before frames are left out.
+    per_frame = to_slices(image, spec).unflatten(0, (len(study), -1))[frames]
+    grey = (per_frame.flatten(0, 1) * 255).round().numpy().astype(np.uint8)
+    labels = mask_to_slices(replace(mask, array=mask.array[..., frames]), spec, len(Label)).numpy()
     size = (field_px, field_px)
-    grey = (to_slices(load_volume_image(*study), spec) * 255).round().numpy().astype(np.uint8)
-    mask = mask_to_slices(load_volume_mask(*study), spec, len(Label)).numpy()
-    return torch.from_numpy(fit(grey, size)), torch.from_numpy(fit(mask, size))
+    table = neighbour_table(per_frame.shape[1], len(frames), spec.neighbours)
+    return torch.from_numpy(fit(grey, size)), torch.from_numpy(fit(labels, size)), table
+
+
+def contoured_frames(mask: np.ndarray) -> list[int]:
+    """Frames of a cine that a reader contoured: those with any label, or all when there is none.
+
+    Parameters
+    ----------
+    mask
+        `Label` ids, shape ``(x, y, z, t)``. Often only end-diastole and end-systole are contoured; an
+        empty frame between them says nothing about the heart.
+    """
+    contoured = np.flatnonzero(mask.any(axis=(0, 1, 2)))
+    return [int(t) for t in contoured] or list(range(mask.shape[3]))

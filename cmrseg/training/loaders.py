@@ -99,4 +99,7 @@ def make_loaders(
     valid_loader = TfmdDL(
         SegmentationItems(valid, split_idx=1), bs=config.batch_size, after_batch=plain, num_workers=0
     )
-    return DataLoaders(train_loader, valid_loader, device=device or default_device())
+    loaders = DataLoaders(train_loader, valid_loader, device=device or default_device())
+    for loader in loaders:
+        _ = loader.n_inp  # fastai draws random numbers to find this out: not within an epoch, that is seeded
+    return loaders

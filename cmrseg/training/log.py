@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from fastai.callback.core import Callback
@@ -130,7 +131,7 @@ class RunLog(Callback):
             "epoch": self.state.epoch,
             "images_seen": self.state.images_seen,
             "stage": self.stage,
-            "lr": self.opt.hypers[-1]["lr"],
+            "lr": float(self.opt.hypers[-1]["lr"]),
             "train_loss": self.loss_sum / max(self.images, 1),
             "valid_loss": float(self.recorder.loss.value),
             **dice,
@@ -184,5 +185,9 @@ def load_checkpoint(out: Path) -> dict[str, Any]:
 
 
 def _plain_optimizer(content: dict[str, Any]) -> dict[str, Any]:
-    """fastai's optimizer state in plain lists and dicts."""
-    return {"state": [dict(s) for s in content["state"]], "hypers": [dict(h) for h in content["hypers"]]}
+    """fastai's optimizer state in plain lists and dicts; schedules leave NumPy numbers in it."""
+    hypers = [
+        {k: v.item() if isinstance(v, np.generic) else v for k, v in group.items()}
+        for group in content["hypers"]
+    ]
+    return {"state": [dict(s) for s in content["state"]], "hypers": hypers}

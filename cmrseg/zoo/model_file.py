@@ -141,7 +141,9 @@ def read_model(path: Path) -> Model:
     try:
         net = build_net(spec)
     except (TypeError, ValueError) as error:
-        raise DataError(f"{path} cannot be rebuilt ({error}); update cmrseg or fetch the file again") from None
+        raise DataError(
+            f"{path} cannot be rebuilt ({error}); update cmrseg or fetch the file again"
+        ) from None
     with safe_open(path, framework="pt") as file:
         state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
     try:
@@ -174,10 +176,11 @@ def with_labels(model: Model, labels: tuple[str, ...]) -> Model:
     spec = replace(model.spec, labels=labels)
     net = build_net(spec)
     old, new = model.net.state_dict(), net.state_dict()
+    wider = build_net(replace(spec, labels=(*labels, "BACKGROUND"))).state_dict()  # tells the output layer
     kept = [(labels.index(n), model.spec.labels.index(n)) for n in labels if n in model.spec.labels]
     to_rows, from_rows = ([pair[i] for pair in kept] for i in (0, 1))
     for key, tensor in new.items():
-        if tensor.shape == old[key].shape:
+        if tensor.shape == wider[key].shape:
             tensor.copy_(old[key])
         else:
             tensor[torch.tensor(to_rows)] = old[key][torch.tensor(from_rows)]

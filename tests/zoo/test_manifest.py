@@ -51,12 +51,14 @@ def zoo(tmp_path, monkeypatch):
         "trained_on": "nothing",
         "licence": "CC0",
         "citation": "none",
-        "summary": "a toy",
+        "preprocessing": {"size": 32},
+        "recipe": SPEC.recipe,
         "dice": {"LV": 0.5},
     }
     (tmp_path / "manifest.json").write_text(json.dumps({"models": [entry]}))
     (tmp_path / "embedded" / f"{SPEC.name}.md").write_text("# A toy")
-    monkeypatch.setattr(manifest, "_FOLDER", tmp_path)
+    monkeypatch.setattr(manifest, "FOLDER", tmp_path)
+    monkeypatch.setattr(manifest, "read_manifest", lambda: read_manifest(tmp_path))
     return tmp_path
 
 

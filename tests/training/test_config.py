@@ -1,0 +1,130 @@
+"""The configuration of a run: the recipe's defaults, a file, and what a user says."""
+
+import json
+
+import pytest
+
+from cmrseg.preprocess import Preprocessing
+from cmrseg.problems import DataError
+from cmrseg.training.config import RunOptions, base_config, read_config, share_epochs, with_run_options
+from cmrseg.training.stages import Stage
+
+
+@pytest.fixture
+def toml(tmp_path):
+    def write(text):
+        (tmp_path / "train.toml").write_text(text)
+        return tmp_path / "train.toml"
+
+    return write
+
+
+def test_the_papers_model_has_the_papers_values():
+    config = base_config("r34_CE_p5_s2")
+    assert config.schedule == (Stage(30, 1e-4, frozen=True), Stage(30, 1e-5))
+    assert (config.batch_size, config.weight_decay, config.ema_decay) == (32, 0.02, 0.0)
+    assert config.preprocessing.size == 256
+    assert config.preprocessing.pixel_mm is None
+    assert config.preprocessing.rgb
+
+
+def test_the_size_of_the_name_wins():
+    assert base_config("r34_CE_p5_s2_128").preprocessing.size == 128
+
+
+def test_a_file_replaces_what_it_names_and_keeps_the_rest(toml):
+    file = toml(
+        "batch_size = 4\n[arguments]\nwidths = [4, 8]\n[preprocessing]\nneighbours = 3\n"
+        "[[schedule]]\nepochs = 2\nlr = 0.01\nfrozen = true\n[[schedule]]\nepochs = 3\nlr = 0.001\n"
+    )
+    config, defaults = base_config("light2d_CE_x_s1", file=file), base_config("light2d_CE_x_s1")
+    assert config.batch_size == 4
+    assert config.arguments == {"widths": [4, 8]}
+    assert config.schedule == (Stage(2, 0.01, frozen=True), Stage(3, 0.001))
+    assert config.preprocessing == Preprocessing(neighbours=3)
+    assert config.weight_decay == defaults.weight_decay
+
+
+def test_what_a_caller_gives_wins_over_the_file(toml):
+    file = toml("batch_size = 4\nseed = 7")
+    config = base_config("light2d_CE_x_s1", file=file, batch_size=5, seed=None)
+    assert (config.batch_size, config.seed) == (5, 7)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("batchsize = 4", r"train\.toml: unknown setting 'batchsize'; did you mean batch_size"),
+        ("batch_size = 0", r"train\.toml: batch_size must be at least 1"),
+        ("[preprocessing]\nsize = 100", r"train\.toml: size must be a multiple of 32"),
+        ("[preprocessing]\nzise = 64", r"train\.toml: .*zise"),
+        ("[[schedule]]\nepochs = 0\nlr = 0.1", r"train\.toml: a stage needs at least 1 epoch"),
+        ("[[schedule]]\nepochs = 1\nlr = 0.1\nwarm = 2", r"train\.toml: .*warm"),
+        ("batch_size =", r"train\.toml cannot be read"),
+    ],
+)
+def test_a_wrong_file_is_told_in_one_sentence_that_names_it(toml, text, message):
+    with pytest.raises(DataError, match=message) as caught:
+        base_config("light2d_CE_x_s1", file=toml(text))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_is_told(tmp_path):
+    with pytest.raises(DataError, match=r"nowhere\.toml cannot be read"):
+        base_config("light2d_CE_x_s1", file=tmp_path / "nowhere.toml")
+
+
+@pytest.mark.parametrize("decay", [-0.1, 1.0])
+def test_an_average_that_never_moves_is_refused(decay):
+    with pytest.raises(ValueError, match="ema_decay"):
+        base_config("light2d_CE_x_s1", ema_decay=decay)
+
+
+@pytest.mark.parametrize("name", ["r34_CE_p5_s2", "light2d_hybrid_acdc_s3"])
+def test_config_json_gives_the_configuration_back(tmp_path, name):
+    config = base_config(name, seed=5)
+    (tmp_path / "config.json").write_text(config.to_json(data="somewhere"))
+    assert read_config(tmp_path / "config.json") == config
+    assert json.loads((tmp_path / "config.json").read_text())["run"] == {"data": "somewhere"}
+
+
+@pytest.mark.parametrize("epochs", range(1, 40))
+def test_shared_epochs_sum_up(epochs):
+    schedule = (Stage(5, 1e-3, frozen=True), Stage(20, 1e-3), Stage(7, 1e-4))
+    shared = share_epochs(schedule, epochs)
+    assert sum(stage.epochs for stage in shared) == epochs
+
+
+@pytest.mark.parametrize(
+    "schedule", [(Stage(1, 1e-3), Stage(1, 1e-3), Stage(1, 1e-3)), (Stage(55, 1.0), Stage(5, 1.0))]
+)
+@pytest.mark.parametrize("epochs", range(1, 8))
+def test_few_epochs_sum_up_too(schedule, epochs):
+    assert sum(stage.epochs for stage in share_epochs(schedule, epochs)) == epochs
+
+
+def test_epochs_are_shared_in_proportion():
+    assert [s.epochs for s in share_epochs((Stage(30, 1e-4, frozen=True), Stage(30, 1e-5)), 10)] == [5, 5]
+
+
+def test_with_fewer_epochs_than_stages_the_last_are_kept():
+    assert share_epochs((Stage(30, 1e-4, frozen=True), Stage(30, 1e-5)), 1) == (Stage(1, 1e-5),)
+
+
+def test_nothing_said_changes_nothing():
+    config = base_config("r34_CE_p5_s2")
+    assert with_run_options(config, RunOptions()) == config
+
+
+def test_what_a_user_says_is_taken():
+    options = RunOptions(epochs=3, lr=0.5, batch_size=2, seed=0, neighbours=3, labels="acdc", start="w.pth")
+    config = with_run_options(base_config("light2d_CE_x_s1", seed=9), options)
+    assert [(s.epochs, s.lr) for s in config.schedule] == [(3, 0.5)]
+    assert (config.batch_size, config.seed, config.preprocessing.neighbours) == (2, 0, 3)
+    assert (config.labels, config.start) == ("acdc", "w.pth")
+
+
+@pytest.mark.parametrize("option", [{"lr": 0.0}, {"batch_size": 0}, {"neighbours": 2}], ids=str)
+def test_a_senseless_option_is_refused(option):
+    with pytest.raises(ValueError, match="must be"):
+        with_run_options(base_config("light2d_CE_x_s1"), RunOptions(**option))

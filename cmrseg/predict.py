@@ -213,6 +213,8 @@ def _segment_study(
     paths = [prediction_path(out, study[0].subject, path) for path in dict.fromkeys(study[0].images)]
     if resume and all(path.exists() for path in paths):
         array = np.concatenate([load_mask(path, "cmrseg").array for path in paths], axis=2)
+        if array.shape != image.array.shape:
+            raise DataError(f"{paths[0]} is on another grid than its image; delete it or leave --resume out")
         return image.with_array(array), frames
     mask = segment(image)
     for path, part in zip(paths, _parts(mask, len(paths)), strict=True):
@@ -255,6 +257,8 @@ def _write(out: Path, masks: list[Segmented], problems: list[Problem], notes: li
     write_table(run.summary, out / "summary.csv")
     if problems:
         write_table(problem_table(problems), out / "problems.tsv")
+    else:
+        (out / "problems.tsv").unlink(missing_ok=True)  # of an earlier run
     return run
 
 

@@ -27,11 +27,16 @@ app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(zoo.app, name="zoo")
 
 
+_NOT_WRITABLE = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.EISDIR)
+
+
 def main() -> None:
     """Run the command; what a user can mend is one sentence, ``CMRSEG_DEBUG=1`` shows the traceback."""
     try:
         app()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as stop:  # typer turns Ctrl-C into exit code 130
+        if isinstance(stop, SystemExit) and stop.code != 130:
+            raise
         complain("stopped; the same command with --resume goes on")
         sys.exit(130)
     except (ValueError, OSError) as error:
@@ -46,6 +51,6 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         what = error.filename or "the results"
         return f"no space left on the disk while writing {what}; free some and use --resume"
-    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+    if isinstance(error, OSError) and error.errno in _NOT_WRITABLE:
         return f"{error.filename or 'the output folder'} cannot be written; choose another folder"
     return str(error)

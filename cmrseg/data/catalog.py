@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from cmrseg.cine import Cine
-from cmrseg.data.layouts import ALL, ImageFile, _png_file, find_layout
+from cmrseg.data.layouts import ALL, ImageFile, _png_file, find_layout, read_table
 from cmrseg.io.images import is_nifti, load_image, load_mask, read_grid, stem
 from cmrseg.labels import Label, get_scheme
 from cmrseg.problems import DataError, Problem, existing_folder
@@ -355,7 +355,7 @@ def _apply_splits(table: pd.DataFrame, root: Path) -> tuple[pd.DataFrame, list[s
     path = root / "splits.csv"
     if not path.exists():
         return table, []
-    splits = pd.read_csv(path, dtype=str)
+    splits = read_table(path, str)
     if not {"subject", "split"} <= set(splits.columns):
         raise DataError(f"{path} needs the columns subject, split")
     table["split"] = (

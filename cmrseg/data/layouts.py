@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -61,10 +61,26 @@ def find_layout(root: Path) -> Layout:
     )
 
 
+def read_table(path: Path, types: Mapping[str, type] | type) -> pd.DataFrame:
+    """A comma-separated table.
+
+    Raises
+    ------
+    DataError
+        If it is empty, no UTF-8 text, or holds text where numbers are needed.
+    """
+    try:
+        return pd.read_csv(path, dtype=types)
+    except ValueError as error:  # those of pandas for bad tables are kinds of it
+        reason = str(error).splitlines()[0]
+        raise DataError(f"{path} cannot be read as a comma-separated table ({reason})") from None
+
+
 def _catalog_csv(root: Path) -> Iterator[ImageFile]:
     """cmrseg's own table; paths are relative to it, only `subject` and `image` are required."""
     path = root / "catalog.csv"
-    table = pd.read_csv(path, dtype={"subject": str, "phase": str, "split": str, "mask": str, "labels": str})
+    texts = dict.fromkeys(("subject", "image", "phase", "split", "mask", "labels"), str)
+    table = read_table(path, {**texts, **dict.fromkeys(("frame", "slice", "dx", "dy", "dz"), float)})
     missing = {"subject", "image"} - set(table.columns)
     if missing:
         raise DataError(f"{path} lacks the column {', '.join(sorted(missing))}; see README, Data")
@@ -205,13 +221,19 @@ def _curated(root: Path) -> Iterator[ImageFile]:
 
 def _nifti_folder(root: Path) -> Iterator[ImageFile]:
     """Any NIfTI files, one subject each, without masks."""
-    images = sorted(p for p in root.rglob("*.nii*") if is_nifti(p))
+    images = sorted(p for p in root.rglob("*.nii*") if is_nifti(p) and not _is_ours(p))
     yield from _told_apart([ImageFile(stem(image), image) for image in images], root)
 
 
 def _png_folder(root: Path) -> Iterator[ImageFile]:
     """Any PNG files, without masks."""
-    yield from _told_apart([_png_file(image) for image in sorted(root.rglob("*.png"))], root)
+    images = sorted(p for p in root.rglob("*.png") if not _is_ours(p))
+    yield from _told_apart([_png_file(image) for image in images], root)
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether it is a mask that `cmrseg predict` wrote below its input, or a hidden file."""
+    return stem(path) == "seg" or stem(path).endswith("_seg") or path.name.startswith(".")
 
 
 def _told_apart(files: list[ImageFile], root: Path) -> Iterator[ImageFile]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -163,8 +164,10 @@ def save_checkpoint(learn: Any, state: RunState, out: Path) -> None:
         "average_steps": average.steps if average else 0,
         "run": vars(state),
     }
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
     with atomic_path(out / CHECKPOINT) as temporary:
-        torch.save(content, temporary)
+        temporary.write_bytes(buffer.getbuffer())  # by Python, so that a full disk is an OSError
 
 
 def load_checkpoint(out: Path) -> dict[str, Any]:

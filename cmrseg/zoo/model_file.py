@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from cmrseg import __version__
@@ -97,8 +97,9 @@ def save_model(spec: ModelSpec, state: Mapping[str, Tensor], path: Path, *, half
         k: (v.half() if half and v.is_floating_point() else v).contiguous().cpu() for k, v in state.items()
     }
     header = {"format_version": FORMAT_VERSION, "cmrseg_version": __version__, **asdict(spec)}
+    content = save(tensors, metadata={_KEY: json.dumps(header)})
     with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata={_KEY: json.dumps(header)})
+        temporary.write_bytes(content)  # by Python, so that a full disk is an OSError
     return path
 
 

@@ -10,6 +10,7 @@ from cmrseg.data.augment_strong import StrongAugment, augment_strong
 
 NONE = StrongAugment(
     crop_px=None,
+    reverse_probability=0.0,
     rotation_max_degrees=0.0,
     flip_probability=0.0,
     scale_min_ratio=1.0,
@@ -39,6 +40,13 @@ def test_nothing_changes_without_any_range():
     new_images, new_masks = augment_strong(images, masks, NONE)
     torch.testing.assert_close(new_images, images)
     assert torch.equal(new_masks, masks)
+
+
+def test_slice_order_is_reversed_but_the_middle_slice_stays():
+    images = torch.arange(3.0)[None, :, None, None].expand(2, 3, 8, 8) / 3
+    masks = torch.zeros(2, 8, 8, dtype=torch.uint8)
+    reversed_images, _ = augment_strong(images, masks, replace(NONE, reverse_probability=1.0))
+    torch.testing.assert_close(reversed_images, images.flip(1))
 
 
 def test_crop_is_taken_from_the_centre():

@@ -186,6 +186,13 @@ def test_splits_csv_of_other_columns_is_refused(tmp_path):
         read_catalog(tmp_path)
 
 
+def test_an_empty_splits_csv_is_told(tmp_path):
+    acdc(tmp_path)
+    (tmp_path / "splits.csv").touch()
+    with pytest.raises(DataError, match=r"splits\.csv cannot be read"):
+        read_catalog(tmp_path)
+
+
 def test_one_split_can_be_read(tmp_path):
     acdc(tmp_path, ("patient001", "patient002"))
     splits_csv(tmp_path, patient001="train", patient002="val")

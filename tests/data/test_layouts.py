@@ -115,6 +115,17 @@ def test_a_row_without_subject_or_image_is_told(tmp_path, lacking):
         read(catalog_csv(tmp_path, **columns))
 
 
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"subject,image,dx\na,a.png,wide\n", b"subject,image\na,a.png\nb,b.png,x,y\n", b"\xff\xfe\x00"],
+)
+def test_a_catalog_csv_that_is_no_table_is_told(tmp_path, content):
+    (tmp_path / "catalog.csv").write_bytes(content)
+    with pytest.raises(DataError, match=r"catalog\.csv cannot be read") as caught:
+        read(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
 # nnU-Net
 
 OLD_LABELS = {"0": "background", "1": "RV cavity", "2": "myocardium", "3": "LV cavity"}
@@ -267,6 +278,20 @@ def test_plain_files_of_one_name_in_two_folders_are_two_subjects(tmp_path):
     nifti(tmp_path / "p1" / "cine.nii.gz")
     nifti(tmp_path / "p2" / "cine.nii.gz")
     assert len({f.subject for f in read(tmp_path)}) == 2
+
+
+def test_png_files_of_one_name_in_two_folders_are_two_subjects(tmp_path):
+    for folder in ("p1", "p2"):
+        png(tmp_path / folder / "img_01.png")
+    png(tmp_path / "p1" / "img_02.png")
+    assert [(f.subject, f.slice) for f in read(tmp_path)] == [("p1-img", 1), ("p1-img", 2), ("p2-img", 1)]
+
+
+@pytest.mark.parametrize("mask", ["out/a/a_seg.nii.gz", "out/a/seg.nii.gz", "._a.nii.gz"])
+def test_masks_of_an_earlier_prediction_and_hidden_files_are_no_images(tmp_path, mask):
+    nifti(tmp_path / "a.nii.gz")
+    nifti(tmp_path / mask)
+    assert [f.subject for f in read(tmp_path)] == ["a"]
 
 
 def test_plain_names_that_only_look_like_mnms_are_read(tmp_path):

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import tomllib
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -144,7 +145,8 @@ def test_an_embedded_model_says_what_the_manifest_says(name):
     entry = read_manifest()[name]
     spec = read_spec(entry.path)
     assert (spec.name, spec.architecture, spec.labels) == (name, entry.architecture, entry.labels)
-    assert spec.licence == entry.licence
+    assert (spec.licence, spec.recipe) == (entry.licence, entry.recipe)
+    assert asdict(spec.preprocessing) == entry.preprocessing
 
 
 @pytest.mark.parametrize("name", NAMES)

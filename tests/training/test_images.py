@@ -1,0 +1,67 @@
+"""Which frames a network is trained on."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from cmrseg.cine import Cine
+from cmrseg.data.catalog import read_catalog
+from cmrseg.io.images import save_image, save_mask
+from cmrseg.preprocess import Preprocessing
+from cmrseg.problems import DataError
+from cmrseg.training.images import contoured_frames, read_training_images
+
+SPEC = Preprocessing(size=32, neighbours=3)
+
+
+def mask_of(*contoured, frames=4):
+    """Two slices; the given frames hold a label in the first one."""
+    mask = np.zeros((32, 32, 2, frames), np.uint8)
+    mask[12:20, 12:20, 0, list(contoured)] = 1
+    return mask
+
+
+def test_frames_with_a_label_in_any_slice_are_contoured():
+    assert contoured_frames(mask_of(0, 2)) == [0, 2]
+
+
+def test_a_mask_without_any_label_keeps_all_frames():
+    assert contoured_frames(mask_of(frames=3)) == [0, 1, 2]
+
+
+@pytest.fixture
+def cine(tmp_path):
+    """A cine of which end-diastole and one later frame are contoured, as in M&Ms."""
+    grey = np.broadcast_to(np.arange(4.0), (32, 32, 2, 4)).astype(np.float32)
+    save_image(Cine(grey, (1.5, 1.5, 8.0)), tmp_path / "A1_sa.nii.gz")
+    save_mask(Cine(mask_of(0, 2), (1.5, 1.5, 8.0)), tmp_path / "A1_sa_gt.nii.gz")
+    return tmp_path
+
+
+def test_only_contoured_frames_of_a_cine_are_trained_on(cine):
+    images = read_training_images(read_catalog(cine), SPEC, field_px=32)
+    assert len(images) == 4
+    assert images.masks.flatten(1).any(1).tolist() == [True, False, True, False]
+
+
+def test_grey_values_are_scaled_by_the_whole_cine(cine):
+    spec = Preprocessing(size=32, low_percentile=0, high_percentile=100)
+    images = read_training_images(read_catalog(cine), spec, field_px=32)
+    assert images.images[:, 0, 0].tolist() == [0, 0, 170, 170]  # frame 2 of 0 to 3
+
+
+def test_neighbours_are_slices_of_the_same_frame(cine):
+    images = read_training_images(read_catalog(cine), SPEC, field_px=32)
+    assert images.neighbours.tolist() == [[0, 0, 1], [0, 1, 1], [2, 2, 3], [2, 3, 3]]
+
+
+def test_slices_are_cropped_or_padded_to_the_field(cine):
+    images = read_training_images(read_catalog(cine), SPEC, field_px=64)
+    assert images.images.shape == (4, 64, 64)
+
+
+def test_nothing_usable_tells_the_first_reason(cine):
+    table = pd.DataFrame({"subject": ["a"], "image": ["A1_sa.nii.gz"], "mask": ["A1_sa_gt.nii.gz"]})
+    table.assign(labels="LV=7").to_csv(cine / "catalog.csv", index=False)
+    with pytest.raises(DataError, match=r"label values 1 are outside the scheme"):
+        read_training_images(read_catalog(cine), SPEC, field_px=32)

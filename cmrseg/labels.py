@@ -35,7 +35,8 @@ SCHEMES: Mapping[str, Mapping[int, Label]] = MappingProxyType(
 
 def near_matches(name: str, known: list[str]) -> str:
     """A hint for an unknown name: the near matches, or all the known names."""
-    close = get_close_matches(name, known, n=3, cutoff=0.5)
+    by_lower = {k.lower(): k for k in known}
+    close = [by_lower[n] for n in get_close_matches(name.lower(), by_lower, n=3, cutoff=0.4)]
     return f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known)}"
 
 

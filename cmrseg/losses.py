@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from difflib import get_close_matches
 from functools import partial
 
 import torch
 from monai.losses import DiceLoss, FocalLoss, GeneralizedDiceLoss
 from torch import Tensor
 from torch.nn import functional as F
+
+from cmrseg.labels import near_matches
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -215,13 +216,9 @@ def get_loss(name: str) -> Loss:
     ValueError
         If there is no such loss; near matches are named.
     """
-    try:
-        return LOSSES[name]
-    except KeyError:
-        by_lower = {known.lower(): known for known in LOSSES}
-        near = [by_lower[n] for n in get_close_matches(name.lower(), by_lower, n=3, cutoff=0.4)]
-        hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(LOSSES)}"
-        raise ValueError(f"unknown loss '{name}'; {hint}") from None
+    if name not in LOSSES:
+        raise ValueError(f"unknown loss '{name}'; {near_matches(name, list(LOSSES))}")
+    return LOSSES[name]
 
 
 def _plain(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

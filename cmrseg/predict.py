@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +14,14 @@ from scipy import ndimage
 from torch import Tensor, nn
 
 from cmrseg.cine import Cine
-from cmrseg.data.catalog import Catalog, VolumeRef, load_volume_image, prediction_path, read_catalog
+from cmrseg.data.catalog import Catalog, VolumeRef, load_whole_image, prediction_path, read_catalog
 from cmrseg.io.atomic import write_table
-from cmrseg.io.images import load_image, load_mask, save_mask
-from cmrseg.labels import STRUCTURES
+from cmrseg.io.images import load_mask, save_mask
+from cmrseg.labels import STRUCTURES, Label
 from cmrseg.metrics.volumes import SUMMARY_COLUMNS, VOLUME_COLUMNS, summary_row, volume_table
 from cmrseg.models.device import default_device, has_fast_bf16
 from cmrseg.preprocess import batches, neighbour_table, restore, to_slices
-from cmrseg.problems import DataError, Problem, problem_table
+from cmrseg.problems import DataError, Problem, left_out, problem_table
 from cmrseg.zoo.manifest import DEFAULT_MODEL, load_model
 from cmrseg.zoo.model_file import Model
 
@@ -112,19 +113,19 @@ def predict(
     loaded = load_model(model)
     catalog = source.select(splits) if isinstance(source, Catalog) else read_catalog(source, splits=splits)
     options = options or Options()
-    problems, masks = list(catalog.problems), []
-    studies = catalog.studies()
-    segment = _segmenter(loaded, options)
-    for number, study in enumerate(studies, start=1):
-        try:
-            masks.append((study[0].subject, *_segment_study(study, out, segment, resume=options.resume)))
-        except DataError as error:
-            problems.append(
-                Problem(study[0].subject, "unreadable", "left out", study[0].image.name, str(error))
-            )
-        if progress:
-            progress(number, len(studies))
-    return _write(out, masks, problems, catalog.notes)
+    problems, notes = list(catalog.problems), list(catalog.notes)
+    masks = _segment_all(
+        catalog.studies(), out, _segmenter(loaded, options), options.resume, problems, progress
+    )
+    volumes, summary = [], []
+    for subject, members in groupby(masks, key=lambda item: item[0]):
+        parts = _joined(list(members))
+        if len(parts) > 1:
+            notes.append(f"{subject} has frames of different size: {len(parts)} rows in summary.csv, no EF")
+        for mask, frames in parts:
+            volumes.append(volume_table(subject, mask, frames=frames))
+            summary.append(summary_row(subject, mask, frames=frames))
+    return _write(out, _tables(volumes, summary, loaded.spec.labels), problems, notes)
 
 
 def segment_cine(cine: Cine, model: Model, options: Options | None = None) -> Cine:
@@ -205,12 +206,43 @@ def _probabilities(net: nn.Module, batch: Tensor, options: Options) -> Tensor:
     return total / (len(_FLIPS) if options.flips else 1)
 
 
+def _segment_all(
+    studies: list[tuple[VolumeRef, ...]],
+    out: Path,
+    segment: Callable[[Cine], Cine],
+    resume: bool,
+    problems: list[Problem],
+    progress: Progress | None,
+) -> Iterator[Segmented]:
+    """Masks one study after the other; what cannot be read or written apart is added to the problems."""
+    targets: dict[Path, Path] = {}
+    for number, study in enumerate(studies, start=1):
+        ref = study[0]
+        try:
+            paths = _targets(ref, out, targets)
+            yield ref.subject, *_segment_study(study, paths, segment, resume=resume)
+        except DataError as error:
+            problems.append(left_out(ref.subject, ref.image, error))
+        if progress:
+            progress(number, len(studies))
+
+
+def _targets(ref: VolumeRef, out: Path, taken: dict[Path, Path]) -> list[Path]:
+    """Where the masks of a study go; no two images may go to the same file."""
+    paths = []
+    for image in dict.fromkeys(ref.images):
+        path = prediction_path(out, ref.subject, image)
+        if taken.setdefault(path, image) != image:
+            raise DataError(f"{image} and {taken[path]} would both be written to {path}; rename one of them")
+        paths.append(path)
+    return paths
+
+
 def _segment_study(
-    study: tuple[VolumeRef, ...], out: Path, segment: Callable[[Cine], Cine], *, resume: bool
+    study: tuple[VolumeRef, ...], paths: list[Path], segment: Callable[[Cine], Cine], *, resume: bool
 ) -> tuple[Cine, list[int]]:
     """Mask of one study and the numbers of its frames; it is written, or read when it is there already."""
-    image, frames = _whole_file(study)
-    paths = [prediction_path(out, study[0].subject, path) for path in dict.fromkeys(study[0].images)]
+    image, frames = load_whole_image(*study)
     if resume and all(path.exists() for path in paths):
         array = np.concatenate([load_mask(path, "cmrseg").array for path in paths], axis=2)
         if array.shape != image.array.shape:
@@ -222,16 +254,6 @@ def _segment_study(
     return mask, frames
 
 
-def _whole_file(study: tuple[VolumeRef, ...]) -> tuple[Cine, list[int]]:
-    """All slices and frames of the file, also those that the data set does not list, and their numbers."""
-    ref = study[0]
-    if not ref.is_stack:
-        return load_volume_image(*study), [ref.frame]
-    cine = replace(load_image(ref.image), spacing=ref.spacing)
-    n_frames = cine.array.shape[3]
-    return cine, list(range(n_frames)) if n_frames > 1 else [ref.frame]
-
-
 def _parts(mask: Cine, files: int) -> Iterator[Cine]:
     """The mask as one stack, or slice by slice where every slice is a file."""
     if files == 1:
@@ -241,34 +263,42 @@ def _parts(mask: Cine, files: int) -> Iterator[Cine]:
         yield replace(mask, array=mask.array[:, :, z : z + 1])
 
 
-def _write(out: Path, masks: list[Segmented], problems: list[Problem], notes: list[str]) -> PredictionRun:
-    """Tables of a run."""
-    volumes, summary = [], []
-    for subject, mask, frames in _by_subject(masks):
-        volumes.append(volume_table(subject, mask, frames=frames))
-        summary.append(summary_row(subject, mask, frames=frames))
-    run = PredictionRun(
-        pd.concat(volumes) if volumes else pd.DataFrame(columns=list(VOLUME_COLUMNS)),
-        pd.DataFrame(summary, columns=list(SUMMARY_COLUMNS)),
-        problems,
-        notes,
-    )
-    write_table(run.volumes, out / "volumes.csv")
-    write_table(run.summary, out / "summary.csv")
+def _joined(members: list[Segmented]) -> list[tuple[Cine, list[int]]]:
+    """Masks of a subject's single frames joined to one cine, where they share a grid."""
+    groups: dict[tuple, list[Segmented]] = {}
+    for item in members:
+        groups.setdefault((item[1].array.shape[:3], str(item[1].spacing)), []).append(item)
+    joined = []
+    for group in groups.values():
+        frames = [frame for _, _, numbers in group for frame in numbers]
+        array = np.concatenate([mask.array for _, mask, _ in group], axis=3)
+        times = group[0][1].frame_times_ms if len(group) == 1 else ()
+        joined.append((replace(group[0][1], array=array, frame_times_ms=times), frames))
+    return joined
+
+
+def _tables(
+    volumes: list[pd.DataFrame], summary: list[dict[str, object]], labels: Sequence[str]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Tables of a run; what the model does not segment is unknown rather than 0."""
+    volume_rows = pd.concat(volumes) if volumes else pd.DataFrame(columns=list(VOLUME_COLUMNS))
+    summary_rows = pd.DataFrame(summary, columns=list(SUMMARY_COLUMNS))
+    for structure in STRUCTURES:
+        if structure.name not in labels:
+            volume_rows[f"{structure.name}_ml"] = np.nan
+    if Label.MYO.name not in labels:
+        summary_rows["MYO_mass_g"] = np.nan
+    return volume_rows, summary_rows
+
+
+def _write(
+    out: Path, tables: tuple[pd.DataFrame, pd.DataFrame], problems: list[Problem], notes: list[str]
+) -> PredictionRun:
+    """Write the tables of a run."""
+    write_table(tables[0], out / "volumes.csv")
+    write_table(tables[1], out / "summary.csv")
     if problems:
         write_table(problem_table(problems), out / "problems.tsv")
     else:
         (out / "problems.tsv").unlink(missing_ok=True)  # of an earlier run
-    return run
-
-
-def _by_subject(masks: list[Segmented]) -> Iterator[Segmented]:
-    """Masks of single frames joined to one study per subject, where they share a grid."""
-    groups: dict[tuple[str, tuple[int, ...]], list[Segmented]] = {}
-    for item in masks:
-        groups.setdefault((item[0], item[1].array.shape[:3]), []).append(item)
-    for (subject, _), members in groups.items():
-        frames = [frame for _, _, numbers in members for frame in numbers]
-        array = np.concatenate([mask.array for _, mask, _ in members], axis=3)
-        times = members[0][1].frame_times_ms if len(members) == 1 else ()
-        yield subject, replace(members[0][1], array=array, frame_times_ms=times), frames
+    return PredictionRun(*tables, problems, notes)

@@ -7,7 +7,7 @@ Network images have rows ``h`` along y and columns ``w`` along x, as a radiologi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -99,7 +99,7 @@ def network_shape(cine: Cine, spec: Preprocessing) -> tuple[int, int]:
     return max(1, round(y * dy / spec.pixel_mm)), max(1, round(x * dx / spec.pixel_mm))
 
 
-def to_slices(cine: Cine, spec: Preprocessing) -> Tensor:
+def to_slices(cine: Cine, spec: Preprocessing, *, frames: Sequence[int] | None = None) -> Tensor:
     """All slices of a cine as resampled grey values in [0, 1], before padding and normalisation.
 
     Parameters
@@ -108,12 +108,16 @@ def to_slices(cine: Cine, spec: Preprocessing) -> Tensor:
         Intensities ``(x, y, z, t)``.
     spec
         Preprocessing of the model.
+    frames
+        Positions of the frames to return, all by default; grey values are scaled by the whole cine anyway.
 
     Returns
     -------
     ``float32`` tensor ``(t * z, h, w)``, slices of one frame side by side.
     """
-    images = torch.from_numpy(np.ascontiguousarray(to_unit_range(cine.array, spec).transpose(3, 2, 1, 0)))
+    array = to_unit_range(cine.array, spec)
+    chosen = array if frames is None else array[..., list(frames)]
+    images = torch.from_numpy(np.ascontiguousarray(chosen.transpose(3, 2, 1, 0)))
     images = images.flatten(0, 1)
     shape = network_shape(cine, spec)
     if shape == images.shape[1:]:

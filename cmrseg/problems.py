@@ -25,6 +25,11 @@ class Problem:
     extra_info: str = ""
 
 
+def left_out(study: str, image: Path, error: DataError) -> Problem:
+    """The problem of an image that cannot be used."""
+    return Problem(study, "unreadable", "left out", image.name, str(error))
+
+
 def problem_table(problems: list[Problem]) -> pd.DataFrame:
     """Problems as a table with the columns of ``problems.tsv``."""
     return pd.DataFrame([asdict(p) for p in problems], columns=list(PROBLEM_COLUMNS))

@@ -343,3 +343,20 @@ def test_nothing_to_read_is_told(tmp_path, model):
     (tmp_path / "in").mkdir()
     with pytest.raises(DataError, match="is empty"):
         predict(tmp_path / "in", tmp_path / "out", model=model)
+
+
+def test_two_images_never_go_to_one_mask(tmp_path, model):
+    for phase in ("ED", "ES"):
+        write(tmp_path / "data" / "s1" / phase / "image.nii.gz", ring(32, 32))
+    rows = [{"subject": "s1", "frame": i, "image": f"s1/{p}/image.nii.gz"} for i, p in enumerate(("ED", "ES"))]
+    pd.DataFrame(rows).to_csv(tmp_path / "data" / "catalog.csv", index=False)
+    run = predict(tmp_path / "data", tmp_path / "out", model=model)
+    assert ["would both be written" in p.extra_info for p in run.problems] == [True]
+    assert len(run.volumes) == 1
+
+
+def test_what_the_model_does_not_segment_is_unknown(tmp_path, model):
+    write(tmp_path / "data" / "one.nii.gz", ring(48, 48))
+    run = predict(tmp_path / "data", tmp_path / "out", model=model)
+    assert run.volumes["RV_ml"].isna().all()
+    assert run.volumes["LV_ml"].gt(0).all()

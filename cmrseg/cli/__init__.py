@@ -37,7 +37,7 @@ def main() -> None:
     except (KeyboardInterrupt, SystemExit) as stop:  # typer turns Ctrl-C into exit code 130
         if isinstance(stop, SystemExit) and stop.code != 130:
             raise
-        complain("stopped; the same command with --resume goes on")
+        complain("stopped; train, finetune and predict go on with --resume")
         sys.exit(130)
     except (ValueError, OSError) as error:
         if os.environ.get("CMRSEG_DEBUG"):
@@ -52,5 +52,6 @@ def _sentence(error: Exception) -> str:
         what = error.filename or "the results"
         return f"no space left on the disk while writing {what}; free some and use --resume"
     if isinstance(error, OSError) and error.errno in _NOT_WRITABLE:
-        return f"{error.filename or 'the output folder'} cannot be written; choose another folder"
+        where = error.filename or "the output folder"
+        return f"{where} cannot be opened or written; check the path and its permissions"
     return str(error)

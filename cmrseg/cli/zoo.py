@@ -47,15 +47,15 @@ def add(
     card: Annotated[
         Path, typer.Option(help="Its card.md; the results block is replaced by what was measured.")
     ],
-    evaluation: Annotated[
-        list[str], typer.Option(help="TITLE=DIR of `cmrseg evaluate masks`; may be repeated.")
-    ],
     trained_on: Annotated[str, typer.Option(help="Training data, for the list.")],
     citation: Annotated[str, typer.Option(help="Whom to cite.")],
+    evaluation: Annotated[
+        list[str] | None, typer.Option(help="TITLE=DIR of `cmrseg evaluate masks`; may be repeated.")
+    ] = None,
 ) -> None:
     """Embed a trained model in this installation, with its card and checksum."""
     from cmrseg.zoo.add import add_model
 
-    folders = {title: Path(folder) for title, _, folder in (e.rpartition("=") for e in evaluation)}
+    folders = {title: Path(folder) for title, _, folder in (e.rpartition("=") for e in evaluation or ())}
     entry = add_model(file, card, folders, trained_on=trained_on, citation=citation)
     note(f"added {entry.name}: {entry.bytes / 1e6:.1f} MB, sha256 {entry.sha256}")

@@ -217,20 +217,29 @@ def load_volume_mask(*refs: VolumeRef) -> Cine:
     return _load_frames(refs, [load_mask(path, ref.labels) for path in dict.fromkeys(ref.masks) if path])
 
 
-def load_predicted_mask(out: Path, *refs: VolumeRef, scheme: str = "cmrseg") -> Cine:
-    """Mask of one volume, or of several frames of one study, as `cmrseg predict` wrote it.
+def load_whole_image(*refs: VolumeRef) -> tuple[Cine, list[int]]:
+    """All slices and frames of the files of one study, also those that the data set does not list.
+
+    Parameters
+    ----------
+    refs
+        Frames that share their files, as `Catalog.studies` groups them.
 
     Returns
     -------
-    Cine of shape ``(x, y, z, len(refs))``.
+    Cine of shape ``(x, y, z, t)`` and the numbers of its frames.
 
     Raises
     ------
     DataError
-        If a file is missing or cannot be read.
+        If a file cannot be read or the slices differ in size.
     """
-    paths = dict.fromkeys(prediction_path(out, refs[0].subject, image) for image in refs[0].images)
-    return _load_frames(refs, [load_mask(path, scheme) for path in paths])
+    ref = refs[0]
+    if not ref.is_stack:
+        return load_volume_image(*refs), [ref.frame]
+    cine = replace(load_image(ref.image), spacing=ref.spacing)
+    n_frames = cine.array.shape[3]
+    return cine, list(range(n_frames)) if n_frames > 1 else [ref.frame]
 
 
 def prediction_path(out: Path, subject: str, image: Path) -> Path:

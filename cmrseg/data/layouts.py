@@ -8,21 +8,28 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
+from cmrseg.data.names import SPLIT_FOLDERS, case_name, nnunet_scheme, slice_name
 from cmrseg.io.images import is_nifti, stem
 from cmrseg.problems import DataError
 
 ALL = -1  # every frame, or every slice, of the file
+_NIFTI = "**/*.nii*"
+_PNG = "**/*.[pP][nN][gG]"
 
 
 @dataclass(frozen=True)
 class ImageFile:
-    """One image file of a data set, with its mask if there is one."""
+    """One image file of a data set, with its mask if there is one.
+
+    ``labels`` is empty where the layout should tell the label scheme and does not; an unknown ``spacing``
+    (mm), or a part of it that is not above 0, is that of the file.
+    """
 
     subject: str
     image: Path
@@ -42,6 +49,7 @@ class Layout:
     name: str
     found: Callable[[Path], bool]
     read: Callable[[Path], Iterator[ImageFile]]
+    notes: Callable[[Path], list[str]] = lambda root: []
 
 
 def find_layout(root: Path) -> Layout:
@@ -59,6 +67,19 @@ def find_layout(root: Path) -> Layout:
         f"no known data layout in {root}; expected one of: {', '.join(x.name for x in LAYOUTS)}"
         " (see README, Data)"
     )
+
+
+def list_images(root: Path) -> tuple[list[ImageFile], list[str]]:
+    """Image files of a data set, and what a user should know about them.
+
+    Raises
+    ------
+    DataError
+        If no layout is recognised, or a table or header of the data set cannot be read.
+    """
+    layout = find_layout(root)
+    files = list(layout.read(root))
+    return files, [f"data layout: {layout.name}", *layout.notes(root), *_unnamed_note(files, root)]
 
 
 def read_table(path: Path, types: Mapping[str, type] | type) -> pd.DataFrame:
@@ -100,87 +121,86 @@ def _catalog_csv(root: Path) -> Iterator[ImageFile]:
             phase=getattr(row, "phase", ""),
             slice=int(getattr(row, "slice", ALL)),
             split=getattr(row, "split", ""),
-            spacing=spacing if min(spacing) > 0 else None,
+            spacing=spacing,  # type: ignore[arg-type]
         )
 
 
 def _nnunet(root: Path) -> Iterator[ImageFile]:
     """nnU-Net raw: imagesTr / labelsTr (and imagesTs), label names in dataset.json."""
-    try:
-        header = json.loads((root / "dataset.json").read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{root / 'dataset.json'} cannot be read ({error}); export it again") from None
+    header = _nnunet_header(root)
     ending = header.get("file_ending", ".nii.gz")
-    labels = _nnunet_scheme(header.get("labels", {}), root)
+    labels, _ = nnunet_scheme(header.get("labels", {}))
     for images, masks, split in (("imagesTr", "labelsTr", ""), ("imagesTs", "labelsTs", "test")):
-        for image in sorted((root / images).glob(f"*_0000{ending}")):
+        for image in _visible(root / images, f"*_0000{ending}"):
             case = image.name[: -len(f"_0000{ending}")]
             mask = root / masks / f"{case}{ending}"
-            subject, frame, phase = _case_name(case)
+            subject, frame, phase = case_name(case)
             yield ImageFile(
-                subject, image, mask if mask.exists() else None, labels, frame, phase, split=split
+                subject,
+                image,
+                mask if mask.exists() else None,
+                labels,
+                ALL if frame is None else frame,
+                phase,
+                split=split,
             )
 
 
-def _nnunet_scheme(labels: dict, root: Path) -> str:
-    """Label scheme such as ``RV=1,MYO=2,LV=3`` from the names in dataset.json (both of nnU-Net's forms)."""
-    pairs = labels.items()
-    named = (
-        {str(k): v for k, v in pairs}
-        if all(isinstance(v, int) for v in labels.values())
-        else {str(v): int(k) for k, v in pairs if str(k).isdigit()}
-    )
-    found = {target: i for name, i in named.items() if (target := _structure(name)) is not None}
-    if "LV" not in found:
-        raise DataError(f"dataset.json of {root} names no left ventricle (labels: {labels}); use --labels")
-    return ",".join(f"{target}={i}" for target, i in found.items())
+def _nnunet_notes(root: Path) -> list[str]:
+    """Which structures of dataset.json count as background."""
+    unknown = nnunet_scheme(_nnunet_header(root).get("labels", {}))[1]
+    return [f"structures that count as background: {', '.join(unknown)}"] if unknown else []
 
 
-def _structure(name: str) -> str | None:
-    """LV, MYO or RV for the names that data sets use."""
-    plain = name.lower()
-    if "myo" in plain or plain in {"my", "lvm", "epi"}:
-        return "MYO"
-    if plain.startswith("r"):
-        return "RV"
-    return "LV" if plain.startswith("l") or "cavity" in plain or "blood" in plain else None
-
-
-def _case_name(case: str) -> tuple[str, int, str]:
-    """Subject, frame and phase from names such as ``patient001_frame12`` and ``A1_ES``."""
-    if match := re.fullmatch(r"(.+?)_frame(\d+)", case):
-        return match[1], int(match[2]), ""
-    if match := re.fullmatch(r"(.+?)(?:_sa)?_(ED|ES)", case, re.IGNORECASE):
-        return match[1], 0 if match[2].upper() == "ED" else 1, match[2].upper()
-    return case, ALL, ""
+def _nnunet_header(root: Path) -> dict:
+    """What dataset.json says."""
+    try:
+        return json.loads((root / "dataset.json").read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{root / 'dataset.json'} cannot be read ({error}); export it again") from None
 
 
 def _paper_png(root: Path) -> Iterator[ImageFile]:
     """The paper's images/{train,val,test} and masks/... of 8-bit PNG, labels 1 LV, 2 MYO."""
-    for image in sorted((root / "images").rglob("*.png")):
-        relative = image.relative_to(root / "images")
-        folder = root / "masks" / relative.parent
-        candidates = [folder / image.name, folder / image.name.replace("-image", "-mask")]
-        mask = next((m for m in candidates if m.exists()), None)
-        split = relative.parts[0] if len(relative.parts) > 1 else ""
-        yield _png_file(image, mask, split)
+    folder = root / "images"
+    images = _visible(folder, _PNG)
+    has_splits = any(image.relative_to(folder).parts[0].lower() in SPLIT_FOLDERS for image in images)
+    files = []
+    for image in images:
+        first, *_ = image.relative_to(folder).parent.parts or ("",)
+        split = SPLIT_FOLDERS.get(first.lower(), first) if has_splits else ""
+        file = png_file(image, folder / first if has_splits else folder)
+        files.append(replace(file, mask=_paper_mask(image, root), split=split))
+    yield from _told_apart(files, folder)
 
 
-def _png_file(image: Path, mask: Path | None = None, split: str = "") -> ImageFile:
-    """Subject, slice and frame from the names of the paper and of Sunnybrook; any other PNG is a subject."""
-    name = stem(image).removesuffix("-image")
-    if match := re.fullmatch(r"(.+?)_slice(\d+)_frame(\d+)", name):
-        return ImageFile(match[1], image, mask, "cmr-seg-tl", int(match[3]), "", int(match[2]), split)
-    if match := re.fullmatch(r"(.+?)-IM-(\d+)-(\d+)", name):
-        return ImageFile(match[1], image, mask, "cmr-seg-tl", 0, "", int(match[3]), split)
-    if match := re.fullmatch(r"(.+?)[-_ ]*(\d+)", name):
-        return ImageFile(match[1], image, mask, "cmr-seg-tl", 0, "", int(match[2]), split)
-    return ImageFile(name, image, mask, "cmr-seg-tl", 0, "", 0, split)
+def _paper_mask(image: Path, root: Path) -> Path | None:
+    """The mask of the same name, or with ``-mask`` for ``-image``."""
+    folder = root / "masks" / image.relative_to(root / "images").parent
+    candidates = [folder / image.name, folder / image.name.replace("-image", "-mask")]
+    return next((mask for mask in candidates if mask.exists()), None)
+
+
+def png_file(image: Path, root: Path) -> ImageFile:
+    """One PNG by its name; a name that is only a number is a slice of the subject that its folder names.
+
+    Parameters
+    ----------
+    image
+        PNG file.
+    root
+        Folders below it, other than splits, can be subjects.
+    """
+    subject, number, frame = slice_name(stem(image))
+    folders = [f for f in image.relative_to(root).parent.parts if f.lower() not in SPLIT_FOLDERS]
+    if not subject and not folders:
+        subject, number = stem(image), 0
+    return ImageFile(subject or "-".join(folders), image, labels="cmr-seg-tl", frame=frame, slice=number)
 
 
 def _acdc(root: Path) -> Iterator[ImageFile]:
     """ACDC: patientNNN_frameFF[_gt].nii.gz and Info.cfg with the numbers of the ED and ES frames."""
-    for image in sorted(root.rglob("patient*_frame*.nii*")):
+    for image in _visible(root, "**/patient*_frame*.nii*"):
         match = re.fullmatch(r"(patient\d+)_frame(\d+)", stem(image))
         if match is None:
             continue
@@ -203,45 +223,92 @@ _MNMS_NAME = re.compile(r"(.+)_sa(?:_(ED|ES))?", re.IGNORECASE)
 
 
 def _mnms(root: Path) -> Iterator[ImageFile]:
-    """M&Ms and M&Ms-2: ID_sa[_ED|_ES][_gt].nii.gz."""
-    for image in sorted(root.rglob("*_[sS][aA]*.nii*")):
+    """M&Ms and M&Ms-2: ID_sa[_ED|_ES][_gt].nii.gz; single frames are used rather than the cine beside them."""
+    files = []
+    for image in _visible(root, "**/*_[sS][aA]*.nii*"):
         match = _MNMS_NAME.fullmatch(stem(image))
         if match is None:
             continue
         phase = (match[2] or "").upper()
         frame = {"ED": 0, "ES": 1}.get(phase, ALL)
-        yield ImageFile(match[1], image, _beside(image, f"{stem(image)}_gt"), "mnms", frame, phase)
+        files.append(ImageFile(match[1], image, _beside(image, f"{stem(image)}_gt"), "mnms", frame, phase))
+    with_frames = {file.subject for file in files if file.phase}
+    yield from (file for file in files if file.phase or file.subject not in with_frames)
 
 
 def _curated(root: Path) -> Iterator[ImageFile]:
     """What `cmrseg curate` writes: <study>/sa.nii.gz; masks may lie beside as truth.nii.gz."""
-    for image in sorted(root.glob("*/sa.nii.gz")):
+    for image in _visible(root, "*/sa.nii.gz"):
         yield ImageFile(image.parent.name, image, _beside(image, "truth"))
 
 
 def _nifti_folder(root: Path) -> Iterator[ImageFile]:
     """Any NIfTI files, one subject each, without masks."""
-    images = sorted(p for p in root.rglob("*.nii*") if is_nifti(p) and not _is_ours(p))
+    images = [path for path in _visible(root, _NIFTI) if not _is_ours(path)]
     yield from _told_apart([ImageFile(stem(image), image) for image in images], root)
 
 
 def _png_folder(root: Path) -> Iterator[ImageFile]:
     """Any PNG files, without masks."""
-    images = sorted(p for p in root.rglob("*.png") if not _is_ours(p))
-    yield from _told_apart([_png_file(image) for image in images], root)
+    images = [path for path in _visible(root, _PNG) if not _is_ours(path)]
+    yield from _told_apart([png_file(image, root) for image in images], root)
+
+
+def _visible(root: Path, pattern: str) -> list[Path]:
+    """Image files of a pattern, neither hidden themselves nor in a hidden folder."""
+    return sorted(
+        path
+        for path in root.glob(pattern)
+        if (is_nifti(path) or path.suffix.lower() == ".png")
+        and not any(part.startswith(".") for part in path.relative_to(root).parts)
+        and path.is_file()
+    )
+
+
+def _unnamed_note(files: list[ImageFile], root: Path) -> list[str]:
+    """How many files of the same kind the layout does not name."""
+    named = {path for file in files for path in (file.image, file.mask)}
+    patterns = {_NIFTI if is_nifti(file.image) else _PNG for file in files}
+    others = [
+        path
+        for pattern in sorted(patterns)
+        for path in _visible(root, pattern)
+        if path not in named and not _is_ours(path)
+    ]
+    return [
+        f"{len(others)} file(s) are left out, as this layout does not name them: "
+        f"{', '.join(str(path.relative_to(root)) for path in others[:1])}"
+    ] * bool(others)
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether it is a mask that `cmrseg predict` wrote below its input, or a hidden file."""
-    return stem(path) == "seg" or stem(path).endswith("_seg") or path.name.startswith(".")
+    """Whether it is a mask that `cmrseg predict` wrote below its input."""
+    return stem(path) == "seg" or stem(path).endswith("_seg")
 
 
 def _told_apart(files: list[ImageFile], root: Path) -> Iterator[ImageFile]:
-    """The files, subjects named by their folders too where one file name occurs in several folders."""
-    clash = len({stem(file.image) for file in files}) < len(files)
+    """The files, subjects named by their folders too where one image occurs in several folders."""
+    clash = len({(file.subject, file.frame, file.slice) for file in files}) < len(files)
     for file in files:
-        folders = file.image.relative_to(root).parent.parts if clash else ()
-        yield replace(file, subject="-".join((*folders, file.subject)))
+        folders = file.image.relative_to(root).parent.parts
+        yield replace(file, subject="-".join((*folders, file.subject))) if clash else file
+
+
+def _split_by_folder(read: Callable[[Path], Iterator[ImageFile]]) -> Callable[[Path], Iterator[ImageFile]]:
+    """A reader that takes folders such as ``training`` for splits, if all files lie below such folders."""
+
+    def read_splits(root: Path) -> Iterator[ImageFile]:
+        files = list(read(root))
+        splits = [_split_folder(file.image.relative_to(root).parent.parts) for file in files]
+        for file, split in zip(files, splits, strict=True):
+            yield replace(file, split=split) if all(splits) else file
+
+    return read_splits
+
+
+def _split_folder(folders: Iterable[str]) -> str:
+    """The first of the folders that names a split, as our split."""
+    return next((SPLIT_FOLDERS[f.lower()] for f in folders if f.lower() in SPLIT_FOLDERS), "")
 
 
 def _beside(image: Path, name: str) -> Path | None:
@@ -249,20 +316,17 @@ def _beside(image: Path, name: str) -> Path | None:
     return next((p for s in (".nii.gz", ".nii") if (p := image.with_name(name + s)).exists()), None)
 
 
-def _has(pattern: str) -> Callable[[Path], bool]:
-    """Whether any file below the folder has such a name."""
-    return lambda root: any(root.rglob(pattern))
-
-
 LAYOUTS = (
     Layout("catalog.csv", lambda r: (r / "catalog.csv").exists(), _catalog_csv),
-    Layout("nnU-Net raw (dataset.json)", lambda r: (r / "dataset.json").exists(), _nnunet),
+    Layout("nnU-Net raw (dataset.json)", lambda r: (r / "dataset.json").exists(), _nnunet, _nnunet_notes),
     Layout(
-        "images/ + masks/ PNG pairs", lambda r: (r / "images").is_dir() and (r / "masks").is_dir(), _paper_png
+        "images/ + masks/ PNG pairs",
+        lambda r: (r / "masks").is_dir() and any(_visible(r / "images", _PNG)),
+        _paper_png,
     ),
-    Layout("ACDC", lambda r: any(_acdc(r)), _acdc),
-    Layout("M&Ms", lambda r: any(_mnms(r)), _mnms),
-    Layout("curated studies (<study>/sa.nii.gz)", lambda r: any(r.glob("*/sa.nii.gz")), _curated),
-    Layout("NIfTI files", _has("*.nii*"), _nifti_folder),
-    Layout("PNG files", _has("*.png"), _png_folder),
+    Layout("ACDC", lambda r: any(_acdc(r)), _split_by_folder(_acdc)),
+    Layout("M&Ms", lambda r: any(_mnms(r)), _split_by_folder(_mnms)),
+    Layout("curated studies (<study>/sa.nii.gz)", lambda r: any(_curated(r)), _curated),
+    Layout("NIfTI files", lambda r: any(_visible(r, _NIFTI)), _nifti_folder),
+    Layout("PNG files", lambda r: any(_visible(r, _PNG)), _png_folder),
 )

@@ -81,8 +81,9 @@ class AverageWeights(Callback):
         self.average: dict[str, Tensor] = {}
 
     def before_fit(self) -> None:
-        """Start from the weights as they are."""
-        if not self.average:
+        """Start from the weights as they are; `lr_find` must leave no trace."""
+        self.run = not hasattr(self.learn, "lr_finder")
+        if self.run and not self.average:
             self.average = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
 
     def after_batch(self) -> None:

@@ -31,7 +31,7 @@ class TrainConfig:
         Stages, one after the other.
     arguments
         Of the architecture, such as ``widths`` of light2d.
-    batch_size, weight_decay, ema_decay, gradient_clip, momentum
+    batch_size, weight_decay, ema_decay, gradient_clip
         Of the optimizer (AdamW); ``ema_decay`` 0 switches the running average of the weights off,
         ``gradient_clip`` 0 the clipping.
     seed
@@ -61,7 +61,10 @@ class TrainConfig:
     labels: str | None = None
 
     def __post_init__(self) -> None:
-        Recipe.parse(self.recipe)
+        recipe = Recipe.parse(self.recipe)
+        pretrained = get_architecture(recipe.architecture).imagenet
+        if not pretrained and self.start not in ("random", "base model"):
+            raise ValueError(f"there are no ImageNet weights for {recipe.architecture}; leave --imagenet out")
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1 (images), got {self.batch_size}")
         if not 0 <= self.ema_decay < 1:
@@ -113,11 +116,22 @@ def base_config(name: str, *, file: Path | None = None, **overrides: Any) -> Tra
     return replace(config, **{k: v for k, v in overrides.items() if v is not None})
 
 
-def read_config(path: Path) -> TrainConfig:
-    """Read ``config.json`` of an earlier run."""
-    values = json.loads(path.read_text(encoding="utf-8"))
-    values.pop("run", None)
-    return _apply(base_config(values["recipe"]), values, path)
+def read_config(path: Path) -> tuple[TrainConfig, dict[str, str]]:
+    """Configuration of an earlier run from its ``config.json``, and what the command was given.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        run = values.pop("run", {})
+        return _apply(base_config(values["recipe"]), values, path), run
+    except (json.JSONDecodeError, KeyError, AttributeError) as error:
+        raise DataError(
+            f"{path} is no configuration of a training run ({error}); name another --out"
+        ) from None
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import fastai
+import pandas as pd
 import torch
 
 from cmrseg import __version__
@@ -77,9 +78,9 @@ def train(
         If the data cannot be used or ``out`` holds another run.
     """
     listener = listener or Listener()
-    config = _open_run(out, config, resume)
-    images = _read_images(data, config, listener)
-    _begin_run(out, config, command="train", data=str(data))
+    given = {"command": "train", "data": str(data.resolve())}
+    config = _open_run(out, config, resume, given)
+    images = _read_images(data, config, out, listener)
     seed_everything(config.seed)
     model = _new_model(config, images.labels)
     if config.start == "random":
@@ -88,6 +89,7 @@ def train(
     elif not (out / CHECKPOINT).exists():
         file = None if config.start == "imagenet" else Path(config.start)
         listener.note(load_imagenet(model.net, model.spec.architecture, file))
+    _begin_run(out, config, given)
     return _run(model, images, config, out, listener)
 
 
@@ -120,9 +122,11 @@ def finetune(
     listener = listener or Listener()
     start = load_model(base)
     config = config or transfer_config(start, data)
-    config = _open_run(out, config, resume)
-    images = _read_images(data, config, listener)
-    _begin_run(out, config, command="finetune", data=str(data), base=str(base))
+    if config.preprocessing != start.spec.preprocessing:
+        raise ValueError("a fine-tuned model keeps the preprocessing of its base; use transfer_config")
+    given = {"command": "finetune", "data": str(data.resolve()), "base": str(base)}
+    config = _open_run(out, config, resume, given)
+    images = _read_images(data, config, out, listener)
     if extra := [name for name in start.spec.labels if name not in images.labels]:
         listener.note(f"the base model also has {', '.join(extra)}; its output layer is adapted to the data")
     seed_everything(config.seed)
@@ -134,6 +138,7 @@ def finetune(
         licence=start.spec.licence,
         training={"base": start.spec.name},
     )
+    _begin_run(out, config, given)
     return _run(Model(spec, model.net), images, config, out, listener)
 
 
@@ -165,23 +170,31 @@ def transfer_config(base: Model, data: Path, **overrides: Any) -> TrainConfig:
     )
 
 
-def _open_run(out: Path, config: TrainConfig, resume: bool) -> TrainConfig:
-    """The configuration to train with; refuses to overwrite another run."""
+def _open_run(out: Path, config: TrainConfig, resume: bool, given: Mapping[str, str]) -> TrainConfig:
+    """The configuration to train with; refuses to overwrite another run or to go on with other input."""
     path = out / "config.json"
-    if path.exists() and not resume:
+    if not path.exists():
+        return config
+    if not resume:
         raise DataError(f"{out} already holds a run; go on with it by --resume, or name another --out")
-    return read_config(path) if path.exists() else config
+    saved, started_with = read_config(path)
+    for key, value in {"recipe": config.recipe, **given}.items():
+        before = {"recipe": saved.recipe, **started_with}.get(key, value)
+        if before != value:
+            raise DataError(f"{out} was started with {key} {before}, not {value}; name another --out")
+    return saved
 
 
-def _begin_run(out: Path, config: TrainConfig, **run: str) -> None:
-    """Write the configuration of a new run, once its data are known to be readable."""
+def _begin_run(out: Path, config: TrainConfig, given: Mapping[str, str]) -> None:
+    """Write the configuration of a new run, once data and start weights are known to be readable."""
     if not (out / "config.json").exists():
-        write_text(config.to_json(**run), out / "config.json")
+        write_text(config.to_json(**given), out / "config.json")
 
 
-def _read_images(data: Path, config: TrainConfig, listener: Listener) -> SplitImages:
+def _read_images(data: Path, config: TrainConfig, out: Path, listener: Listener) -> SplitImages:
     """Training and validation images, and the classes that the data can teach."""
-    catalog = assign_splits(_labelled(read_catalog(data, labels=config.labels), data), seed=config.seed)
+    catalog = _labelled(read_catalog(data, labels=config.labels), data)
+    catalog = assign_splits(_splits_of_run(catalog, out / "splits.csv"), seed=config.seed)
     for note in catalog.notes:
         listener.note(note)
     train, valid = (
@@ -209,7 +222,17 @@ def _labelled(catalog: Catalog, data: Path) -> Catalog:
     labelled = catalog.with_masks()
     if labelled.table.empty:
         raise DataError(f"none of the {len(catalog.table)} images of {data} has a mask; training needs masks")
-    return labelled
+    without = len(catalog.table) - len(labelled.table)
+    note = f"{without} image(s) without a mask are not used"
+    return replace(labelled, notes=[*labelled.notes, *[note] * bool(without)])
+
+
+def _splits_of_run(catalog: Catalog, path: Path) -> Catalog:
+    """The splits that a run started with, when it is resumed."""
+    if not path.exists():
+        return catalog
+    splits = dict(pd.read_csv(path, dtype=str).itertuples(index=False))
+    return replace(catalog, table=catalog.table.assign(split=catalog.table["subject"].map(splits).fillna("")))
 
 
 def _new_model(config: TrainConfig, labels: Sequence[str]) -> Model:
@@ -237,7 +260,7 @@ def _run(
     write_table(images.catalog.table[["subject", "split"]].drop_duplicates(), out / "splits.csv")
     loaders = make_loaders(images.train, images.valid, config)
     learn = build_learner(model, loaders, config)
-    checkpoint = load_checkpoint(out) if (out / CHECKPOINT).exists() else None
+    checkpoint = load_checkpoint(out, loaders.device) if (out / CHECKPOINT).exists() else None
     state = RunState(**checkpoint["run"]) if checkpoint else RunState()
     if checkpoint:
         _load_weights(learn, checkpoint)

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from cmrseg.cine import fit
-from cmrseg.data.catalog import Catalog, VolumeRef, load_volume_image, load_volume_mask
+from cmrseg.data.catalog import Catalog, VolumeRef, load_volume_mask, load_whole_image
 from cmrseg.labels import Label
 from cmrseg.preprocess import Preprocessing, mask_to_slices, neighbour_table, to_slices
-from cmrseg.problems import DataError, Problem
+from cmrseg.problems import DataError, Problem, left_out
 
 Progress = Callable[[int, int], None]  # (done, total)
 
@@ -91,9 +91,7 @@ def read_training_images(
         try:
             image, mask, table = _read_study(study, spec, field_px)
         except DataError as error:
-            problems.append(
-                Problem(study[0].subject, "unreadable", "left out", study[0].image.name, str(error))
-            )
+            problems.append(left_out(study[0].subject, study[0].image, error))
             continue
         finally:
             if progress:
@@ -114,14 +112,16 @@ def _read_study(
     study: tuple[VolumeRef, ...], spec: Preprocessing, field_px: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Grey values and labels of all slices of the contoured frames, ``uint8``, and their neighbours."""
-    image, mask = load_volume_image(*study), load_volume_mask(*study)
-    frames = contoured_frames(mask.array)
-    # Grey values are scaled by the whole cine, as in prediction, before frames are left out.
-    per_frame = to_slices(image, spec).unflatten(0, (len(study), -1))[frames]
-    grey = (per_frame.flatten(0, 1) * 255).round().numpy().astype(np.uint8)
-    labels = mask_to_slices(replace(mask, array=mask.array[..., frames]), spec, len(Label)).numpy()
+    image, numbers = load_whole_image(*study)
+    mask = load_volume_mask(*study)
+    contoured = contoured_frames(mask.array)
+    positions = [numbers.index(study[i].frame) for i in contoured]
+    slices = list(study[0].slices) if study[0].is_stack else slice(None)
+    listed = replace(image, array=image.array[:, :, slices])
+    grey = (to_slices(listed, spec, frames=positions) * 255).round().numpy().astype(np.uint8)
+    labels = mask_to_slices(replace(mask, array=mask.array[..., contoured]), spec, len(Label)).numpy()
     size = (field_px, field_px)
-    table = neighbour_table(per_frame.shape[1], len(frames), spec.neighbours)
+    table = neighbour_table(listed.array.shape[2], len(contoured), spec.neighbours)
     return torch.from_numpy(fit(grey, size)), torch.from_numpy(fit(labels, size)), table
 
 

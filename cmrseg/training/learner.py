@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
 import torch
@@ -10,6 +12,8 @@ from fastai.callback import progress, schedule  # noqa: F401  (they add fit_one_
 from fastai.data.core import DataLoaders
 from fastai.learner import Learner
 from fastai.optimizer import Adam
+from fastai.torch_core import TensorMask
+from torch import Tensor
 
 from cmrseg.losses import get_loss
 from cmrseg.models import get_architecture, parameter_groups
@@ -45,13 +49,41 @@ def build_learner(model: Model, loaders: DataLoaders, config: TrainConfig) -> Le
     if config.bf16 and has_fast_bf16(loaders.device):
         callbacks.append(ReducedPrecision())
     architecture = get_architecture(model.spec.architecture)
+    scratch = Path(gettempdir())  # where lr_find keeps the weights that it restores
     return Learner(
         loaders,
         model.net.to(memory_format=torch.channels_last),
-        loss_func=get_loss(Recipe.parse(config.recipe).loss),
+        loss_func=SegmentationLoss(Recipe.parse(config.recipe).loss),
         opt_func=partial(Adam, decouple_wd=True),
         splitter=partial(parameter_groups, architecture=architecture),
         wd=config.weight_decay,
         metrics=metrics,
         cbs=callbacks,
+        path=scratch,
+        model_dir="cmrseg",
     )
+
+
+class SegmentationLoss:
+    """A loss by name, with what fastai's `get_preds` and `show_results` ask of a loss.
+
+    Parameters
+    ----------
+    name
+        See `cmrseg.losses.get_loss`.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.loss = get_loss(name)
+
+    def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Scalar loss of logits ``(b, classes, h, w)``."""
+        return self.loss(logits, targets)
+
+    def activation(self, logits: Tensor) -> Tensor:
+        """Class probabilities ``(b, classes, h, w)``."""
+        return logits.softmax(dim=1)
+
+    def decodes(self, probabilities: Tensor) -> TensorMask:
+        """Class numbers ``(b, h, w)``."""
+        return TensorMask(probabilities.argmax(dim=1))

@@ -170,8 +170,8 @@ def save_checkpoint(learn: Any, state: RunState, out: Path) -> None:
         temporary.write_bytes(buffer.getbuffer())  # by Python, so that a full disk is an OSError
 
 
-def load_checkpoint(out: Path) -> dict[str, Any]:
-    """Read a checkpoint; only tensors and plain values are accepted.
+def load_checkpoint(out: Path, device: torch.device) -> dict[str, Any]:
+    """Read a checkpoint to a device; only tensors and plain values are accepted.
 
     Raises
     ------
@@ -179,7 +179,7 @@ def load_checkpoint(out: Path) -> dict[str, Any]:
         If it is damaged.
     """
     try:
-        return torch.load(out / CHECKPOINT, map_location="cpu", weights_only=True)
+        return torch.load(out / CHECKPOINT, map_location=device, weights_only=True)
     except Exception as error:  # torch raises many kinds for damaged files
         raise DataError(
             f"checkpoint {out / CHECKPOINT} is damaged ({str(error).splitlines()[0][:80]}); "

@@ -89,8 +89,3 @@ LIGHT = Defaults(
 def defaults_of(architecture: str) -> Defaults:
     """Training defaults: the paper's for fastai U-Nets, our own for the light ones."""
     return LIGHT if architecture.startswith("light") else PAPER
-
-
-def total_epochs(schedule: Schedule) -> int:
-    """Epochs of all stages together."""
-    return sum(stage.epochs for stage in schedule)

@@ -84,7 +84,7 @@ def load_model(name_or_path: str | Path = DEFAULT_MODEL) -> Model:
     Parameters
     ----------
     name_or_path
-        Name in the manifest, or path of a ``.safetensors`` file.
+        Name in the manifest, path of a ``.safetensors`` file, or folder of a training run.
 
     Returns
     -------
@@ -95,16 +95,17 @@ def load_model(name_or_path: str | Path = DEFAULT_MODEL) -> Model:
     DataError
         If there is no such model or file, its checksum is wrong, or it cannot be read.
     """
-    path = Path(name_or_path)
-    if path.suffix == ".safetensors" or path.is_file():
-        if not path.exists():
-            raise DataError(f"model file {path} does not exist; check the path")
-        return read_model(path)
-    if path.is_dir() and (path / "model.safetensors").exists():
-        return read_model(path / "model.safetensors")
-    entry = get_entry(str(name_or_path))
-    verify(entry)
-    return read_model(entry.path)
+    name, path = str(name_or_path), Path(name_or_path)
+    is_file = path.suffix == ".safetensors" or path.exists()
+    if not is_file or name in read_manifest():
+        entry = get_entry(name)
+        verify(entry)
+        return read_model(entry.path)
+    if path.is_dir():
+        path = path / "model.safetensors"
+    if not path.exists():
+        raise DataError(f"model file {path} does not exist; check the path")
+    return read_model(path)
 
 
 def read_card(name: str) -> str:

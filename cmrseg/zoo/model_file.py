@@ -199,4 +199,8 @@ def _spec(header: dict[str, Any], path: Path) -> ModelSpec:
         )
     header["preprocessing"] = Preprocessing(**header["preprocessing"])
     header["labels"] = tuple(header["labels"])
+    if unknown := set(header["labels"]) - set(Label.__members__):
+        raise DataError(
+            f"{path} segments {', '.join(sorted(unknown))}, which this cmrseg does not know: update it"
+        )
     return ModelSpec(**header)

@@ -212,7 +212,7 @@ def test_a_wrong_setting_in_a_file_is_told(cmrseg, tmp_path, data):
 def test_a_file_in_place_of_the_folder_is_told(cmrseg, tmp_path, data, model):
     (tmp_path / "file").touch()
     result = cmrseg("predict", data, tmp_path / "file" / "out", "--model", model)
-    assert_one_sentence(result, tmp_path / "file", "choose another folder")
+    assert_one_sentence(result, tmp_path / "file", "check the path and its permissions")
 
 
 def test_a_folder_that_may_not_be_written_is_told(cmrseg, tmp_path, data, model, monkeypatch):
@@ -221,7 +221,7 @@ def test_a_folder_that_may_not_be_written_is_told(cmrseg, tmp_path, data, model,
 
     monkeypatch.setattr(os, "replace", refuse)
     result = cmrseg("predict", data, tmp_path / "out", "--model", model)
-    assert_one_sentence(result, "cannot be written; choose another folder")
+    assert_one_sentence(result, "cannot be opened or written; check the path")
 
 
 @pytest.fixture
@@ -301,7 +301,7 @@ def test_ctrl_c_says_how_to_go_on(cmrseg, tmp_path, data, model, monkeypatch):
     monkeypatch.setattr("cmrseg.predict.predict", interrupt)
     code, _, complaint = cmrseg("predict", data, tmp_path / "out", "--model", model)
     assert code == 130
-    assert "the same command with --resume goes on" in complaint
+    assert "go on with --resume" in complaint
 
 
 def test_debugging_shows_the_traceback(cmrseg, tmp_path, model, monkeypatch):

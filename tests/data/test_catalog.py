@@ -10,14 +10,13 @@ from cmrseg.data.catalog import (
     COLUMNS,
     Catalog,
     assign_splits,
-    load_predicted_mask,
     load_volume_image,
     load_volume_mask,
+    load_whole_image,
     prediction_path,
     read_catalog,
     structures_of,
 )
-from cmrseg.io.images import save_mask
 from cmrseg.labels import Label
 from cmrseg.problems import DataError
 
@@ -278,6 +277,30 @@ def test_frames_of_a_cine_are_loaded_in_the_order_asked_for(tmp_path):
     assert load_volume_image(volumes[3], volumes[1]).array[0, 0, 0].tolist() == [3, 1]
 
 
+def test_the_whole_file_has_also_what_catalog_csv_does_not_name(tmp_path):
+    nifti(tmp_path / "a.nii.gz", np.zeros((4, 4, 5, 3), np.float32))
+    row = {
+        "subject": ["a"],
+        "image": ["a.nii.gz"],
+        "frame": [2],
+        "slice": [1],
+        "dx": [2],
+        "dy": [2],
+        "dz": [9],
+    }
+    pd.DataFrame(row).to_csv(tmp_path / "catalog.csv", index=False)
+    cine, frames = load_whole_image(*read_catalog(tmp_path).volumes())
+    assert (cine.array.shape, cine.spacing, frames) == ((4, 4, 5, 3), (2, 2, 9), [0, 1, 2])
+
+
+def test_the_whole_of_a_single_frame_keeps_its_number(tmp_path):
+    for z in (2, 1):
+        png(tmp_path / "png" / f"s_slice{z}_frame7.png", value=z)
+    cine, frames = load_whole_image(*read_catalog(tmp_path / "png").volumes())
+    assert (cine.array[0, 0, :, 0].tolist(), frames) == ([1, 2], [7])
+    assert load_whole_image(*read_catalog(acdc(tmp_path / "nii", frames=(12,))).volumes())[1] == [12]
+
+
 def test_png_slices_are_stacked_in_the_order_of_their_numbers(tmp_path):
     for z in (10, 9):
         png(tmp_path / f"s_slice{z}_frame0.png", value=z)
@@ -351,13 +374,6 @@ def test_predictions_of_cines_and_frames_have_names_of_their_own(tmp_path):
 def test_a_subject_cannot_escape_the_folder(tmp_path, subject):
     with pytest.raises(DataError, match="cannot name a folder"):
         prediction_path(tmp_path / "o", subject, tmp_path / "z.png")
-
-
-def test_a_predicted_mask_is_found_by_the_name_it_was_written_under(tmp_path):
-    (volume,) = read_catalog(acdc(tmp_path / "data")).volumes()
-    truth = load_volume_mask(volume)
-    save_mask(truth, prediction_path(tmp_path / "o", volume.subject, volume.image))
-    np.testing.assert_array_equal(load_predicted_mask(tmp_path / "o", volume).array, truth.array)
 
 
 # Real images

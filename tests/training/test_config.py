@@ -1,7 +1,5 @@
 """The configuration of a run: the recipe's defaults, a file, and what a user says."""
 
-import json
-
 import pytest
 
 from cmrseg.preprocess import Preprocessing
@@ -84,8 +82,18 @@ def test_an_average_that_never_moves_is_refused(decay):
 def test_config_json_gives_the_configuration_back(tmp_path, name):
     config = base_config(name, seed=5)
     (tmp_path / "config.json").write_text(config.to_json(data="somewhere"))
-    assert read_config(tmp_path / "config.json") == config
-    assert json.loads((tmp_path / "config.json").read_text())["run"] == {"data": "somewhere"}
+    assert read_config(tmp_path / "config.json") == (config, {"data": "somewhere"})
+
+
+def test_a_foreign_config_json_is_named(tmp_path):
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(DataError, match="no configuration of a training run"):
+        read_config(tmp_path / "config.json")
+
+
+def test_the_light_net_has_no_imagenet_weights():
+    with pytest.raises(ValueError, match="no ImageNet weights for light2d"):
+        base_config("light2d_CE_x_s1", start="w.pth")
 
 
 @pytest.mark.parametrize("epochs", range(1, 40))
@@ -117,9 +125,9 @@ def test_nothing_said_changes_nothing():
 
 
 def test_what_a_user_says_is_taken():
-    options = RunOptions(epochs=3, lr=0.5, batch_size=2, seed=0, neighbours=3, labels="acdc", start="w.pth")
-    config = with_run_options(base_config("light2d_CE_x_s1", seed=9), options)
-    assert [(s.epochs, s.lr) for s in config.schedule] == [(3, 0.5)]
+    options = RunOptions(epochs=4, lr=0.5, batch_size=2, seed=0, neighbours=3, labels="acdc", start="w.pth")
+    config = with_run_options(base_config("r18_CE_x_s1", seed=9), options)
+    assert [(s.epochs, s.lr) for s in config.schedule] == [(2, 0.5), (2, 0.5)]
     assert (config.batch_size, config.seed, config.preprocessing.neighbours) == (2, 0, 3)
     assert (config.labels, config.start) == ("acdc", "w.pth")
 

@@ -308,11 +308,40 @@ def test_mask_labels_can_be_named(disks, tmp_path, tiny):
 
 
 @pytest.fixture
-def learner(disks, tiny):
+def learner(disks, tiny, tmp_path):
     config = tiny(ema_decay=0.9)
-    images = _read_images(disks, config, Listener())
+    images = _read_images(disks, config, tmp_path, Listener())
     loaders = make_loaders(images.train, images.valid, config)
     return build_learner(_new_model(config, images.labels), loaders, config)
+
+
+def test_results_can_be_shown(learner):
+    learner.show_results(max_n=2)
+
+
+def test_searching_the_learning_rate_leaves_no_trace_in_the_average(learner):
+    before = {k: v.clone() for k, v in learner.model.state_dict().items()}
+    with learner.no_bar():
+        learner.lr_find(num_it=4, show_plot=False)
+    with learner.no_bar(), learner.no_logging():
+        learner.fit(1, lr=0.0, wd=0.0)
+    weights = {k: v for k, v in learner.average_weights.average.items() if k.endswith("weight")}
+    for key, value in weights.items():
+        torch.testing.assert_close(value, before[key])
+
+
+@pytest.mark.parametrize("changed", ["data", "recipe"])
+def test_a_run_is_not_resumed_with_other_input(disks, make_disks, tiny, tmp_path, changed):
+    one = (Stage(1, 1e-2),)
+    train(tiny(schedule=one), disks, tmp_path / "out")
+    data = make_disks("other") if changed == "data" else disks
+    config = (
+        replace(tiny(schedule=one), recipe="light2d_CE_other_s1")
+        if changed == "recipe"
+        else tiny(schedule=one)
+    )
+    with pytest.raises(DataError, match=f"was started with {changed}"):
+        train(config, data, tmp_path / "out", resume=True)
 
 
 def test_the_learning_rate_can_be_searched(learner):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cmrseg.training.stages import LIGHT, PAPER, Stage, defaults_of, total_epochs
+from cmrseg.training.stages import LIGHT, PAPER, Stage, defaults_of
 
 
 def test_the_papers_schedule():
@@ -16,10 +16,6 @@ def test_fastai_unets_are_trained_as_in_the_paper(name):
 
 def test_light_unets_have_their_own_defaults():
     assert defaults_of("light2d") is LIGHT
-
-
-def test_epochs_of_all_stages_are_added():
-    assert total_epochs((Stage(3, 1e-3), Stage(4, 1e-4))) == 7
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,111 @@
+"""Which subjects train, validate and test."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pandas as pd
+
+from cmrseg.data.layouts import read_table
+from cmrseg.data.names import SPLIT_FOLDERS
+from cmrseg.problems import DataError
+
+VALIDATION_SHARE = TEST_SHARE = 0.15
+
+
+def apply_splits(table: pd.DataFrame, root: Path) -> tuple[pd.DataFrame, list[str]]:
+    """Honour splits.csv (subject, split) beside the data.
+
+    Parameters
+    ----------
+    table
+        Rows of a catalog.
+    root
+        Folder of the data set.
+
+    Returns
+    -------
+    Table with the splits of the file, and notes on subjects that it does not name.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, lacks a column, or names a subject in two splits.
+    """
+    path = root / "splits.csv"
+    if not path.exists():
+        return table, []
+    splits = _read_splits(path)
+    table = table.assign(split=table["subject"].map(splits).fillna(""))
+    lost = sorted(table.loc[table["split"] == "", "subject"].unique())
+    return table, [
+        f"{len(lost)} subject(s) are not in splits.csv and belong to no split: {', '.join(lost[:5])}"
+    ] * bool(lost)
+
+
+def draw_splits(table: pd.DataFrame, *, seed: int) -> tuple[pd.DataFrame, str]:
+    """Draw the missing splits by subject.
+
+    Parameters
+    ----------
+    table
+        Rows of a catalog without training or without validation images.
+    seed
+        Of the random order of the subjects.
+
+    Returns
+    -------
+    Table with the splits ``train`` and ``val``, and ``test`` where there was no split at all; and a note.
+
+    Raises
+    ------
+    DataError
+        If the splits have other names, or there are fewer than two subjects to train and validate with.
+    """
+    have = set(table["split"])
+    own = _pool_split(have)
+    pool = sorted(table.loc[table["split"] == own, "subject"].unique())
+    if len(pool) + ("val" in have) < 2:
+        raise DataError(
+            f"{len(pool)} subject(s) with masks to train with; at least 2 are needed, one of them to validate"
+        )
+    random.Random(seed).shuffle(pool)
+    n_val = 0 if "val" in have else max(1, round(VALIDATION_SHARE * len(pool)))
+    n_test = round(TEST_SHARE * len(pool)) if have == {""} and len(pool) >= 6 else 0
+    chosen = dict.fromkeys(pool, "train") | dict.fromkeys(pool[:n_val], "val")
+    chosen |= dict.fromkeys(pool[n_val : n_val + n_test], "test")
+    drawn = table["subject"].map(chosen).where(table["split"] == own, table["split"])
+    note = (
+        f"split by subject with seed {seed}: {len(pool) - n_val - n_test} train, {n_val} val, {n_test} test"
+    )
+    return table.assign(split=drawn), note
+
+
+def leak_notes(table: pd.DataFrame) -> list[str]:
+    """Which subjects are in more than one split: scores on them mean little."""
+    splits = table[table["split"] != ""].groupby("subject")["split"].nunique()
+    shared = sorted(splits.index[splits > 1])
+    return [f"{len(shared)} subject(s) are in more than one split: {', '.join(shared[:5])}"] * bool(shared)
+
+
+def _read_splits(path: Path) -> dict[str, str]:
+    """Split of every subject."""
+    splits = read_table(path, str)
+    if not {"subject", "split"} <= set(splits.columns):
+        raise DataError(f"{path} needs the columns subject, split")
+    splits = splits[["subject", "split"]].drop_duplicates()
+    twice = sorted(splits.loc[splits["subject"].duplicated(), "subject"].dropna().unique())
+    if twice:
+        raise DataError(f"{path} names {', '.join(twice[:5])} in more than one split; keep one row each")
+    return dict(zip(splits["subject"], splits["split"], strict=True))
+
+
+def _pool_split(have: set[str]) -> str:
+    """The split that is divided: training, or the subjects without a split."""
+    if "train" in have:
+        return "train"
+    if "" not in have or any(SPLIT_FOLDERS.get(split.lower()) == "train" for split in have):
+        known = ", ".join(sorted(have - {""}))
+        raise DataError(f"no split 'train'; the data has: {known}; name them train, val, test in splits.csv")
+    return ""

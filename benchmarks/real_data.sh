@@ -12,16 +12,21 @@ cmrseg evaluate masks "$out/acdc" "$data/acdc" --split val,test --out "$out/acdc
 cmrseg predict "$data/mnms" "$out/mnms"
 cmrseg evaluate masks "$out/mnms" "$data/mnms" --out "$out/mnms_scores"
 
+scored() { # SET NAME [--model FILE]: predict the test split and score it
+  cmrseg predict "$data/$1" "$out/$1/$2" --split test "${@:3}"
+  cmrseg evaluate masks "$out/$1/$2" "$data/$1" --split test --out "$out/$1/$2_scores"
+}
+
 for set in mnms_vendorB sunnybrook_png; do
-  echo "== $set: the embedded model as it is, fine-tuned, and the same network from random weights"
-  cmrseg predict "$data/$set" "$out/$set/base" --split test
-  cmrseg evaluate masks "$out/$set/base" "$data/$set" --split test --out "$out/$set/base_scores"
-  time cmrseg finetune --base $base --data "$data/$set" --out "$out/$set/finetuned_run"
-  cmrseg predict "$data/$set" "$out/$set/finetuned" --split test --model "$out/$set/finetuned_run/model.safetensors"
-  cmrseg evaluate masks "$out/$set/finetuned" "$data/$set" --split test --out "$out/$set/finetuned_scores"
-  epochs=$(($(wc -l <"$out/$set/finetuned_run/history.csv") - 1))
-  cmrseg train light2d_hybrid_scratch_s3 --config "$here/from_scratch.toml" --data "$data/$set" \
-    --out "$out/$set/scratch_run" --epochs "$epochs"
-  cmrseg predict "$data/$set" "$out/$set/scratch" --split test --model "$out/$set/scratch_run/model.safetensors"
-  cmrseg evaluate masks "$out/$set/scratch" "$data/$set" --split test --out "$out/$set/scratch_scores"
+  echo "== $set: the embedded model as it is, then fine-tuned"
+  scored $set base
+  time cmrseg finetune --base $base --data "$data/$set" --out "$out/$set/run"
+  scored $set finetuned --model "$out/$set/run/model.safetensors"
 done
+
+echo "== mnms_vendorB: the same network from random weights, for the same number of images"
+set=mnms_vendorB
+epochs=$(($(wc -l <"$out/$set/run/history.csv") - 1))
+cmrseg train light2d_hybrid_scratch_s3 --config "$here/from_scratch.toml" --data "$data/$set" \
+  --out "$out/$set/scratch_run" --epochs "$epochs"
+scored $set scratch --model "$out/$set/scratch_run/model.safetensors"

@@ -19,6 +19,7 @@ class Label(IntEnum):
     RV = 3
 
 
+_ROUNDING = 1e-3  # resampling and scaled headers leave labels such as 1.0000001
 STRUCTURES = (Label.LV, Label.MYO, Label.RV)
 
 # Scheme name -> id in the file -> our label.
@@ -72,7 +73,7 @@ def remap(mask: np.ndarray, scheme: Mapping[int, Label]) -> np.ndarray:
     Parameters
     ----------
     mask
-        Label ids of the file, any shape; floats are accepted when they are whole numbers.
+        Label ids of the file, any shape; floats are accepted when they are whole numbers to 0.001.
     scheme
         File id -> `Label`.
 
@@ -85,6 +86,7 @@ def remap(mask: np.ndarray, scheme: Mapping[int, Label]) -> np.ndarray:
     ValueError
         If the mask holds a value that the scheme does not name.
     """
+    mask = _whole(np.asarray(mask))
     ids = np.unique(mask)
     unknown = [float(v) for v in ids if v not in scheme]
     if unknown:
@@ -94,7 +96,16 @@ def remap(mask: np.ndarray, scheme: Mapping[int, Label]) -> np.ndarray:
     table = np.zeros(max(scheme) + 1, np.uint8)
     for value, label in scheme.items():
         table[value] = label
-    return table[np.asarray(mask).astype(np.intp)]
+    return table[mask.astype(np.intp)]
+
+
+def _whole(mask: np.ndarray) -> np.ndarray:
+    """The mask, its floats rounded where that changes next to nothing."""
+    if mask.dtype.kind != "f":
+        return mask
+    rounded = np.rint(mask)
+    with np.errstate(invalid="ignore"):  # infinite values are told as unknown labels
+        return np.where(np.abs(mask - rounded) <= _ROUNDING, rounded, mask)
 
 
 def _plain(values: list[float]) -> str:

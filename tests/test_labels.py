@@ -21,7 +21,17 @@ def test_whole_floats_are_accepted():
     np.testing.assert_array_equal(remap(np.array([0.0, 3.0]), get_scheme("cmrseg")), [0, 3])
 
 
-@pytest.mark.parametrize("value", [4, -1, 0.5, np.nan])
+def test_floats_next_to_a_label_are_that_label():
+    mask = np.array([1.0000001, 1.9995, -0.0005], np.float32)
+    np.testing.assert_array_equal(remap(mask, get_scheme("cmrseg")), [1, 2, 0])
+
+
+def test_structures_that_do_not_count_can_be_background():
+    scheme = get_scheme("LV=1,BACKGROUND=4,BACKGROUND=5")
+    np.testing.assert_array_equal(remap(np.array([1, 4, 5]), scheme), [1, 0, 0])
+
+
+@pytest.mark.parametrize("value", [4, -1, 0.5, 1.01, np.inf, np.nan])
 def test_a_value_outside_the_scheme_is_named(value):
     with pytest.raises(ValueError, match=rf"label values {value:g} are outside the scheme \{{0, 1, 2, 3\}}"):
         remap(np.array([0, value]), get_scheme("acdc"))

@@ -348,7 +348,9 @@ def test_nothing_to_read_is_told(tmp_path, model):
 def test_two_images_never_go_to_one_mask(tmp_path, model):
     for phase in ("ED", "ES"):
         write(tmp_path / "data" / "s1" / phase / "image.nii.gz", ring(32, 32))
-    rows = [{"subject": "s1", "frame": i, "image": f"s1/{p}/image.nii.gz"} for i, p in enumerate(("ED", "ES"))]
+    rows = [
+        {"subject": "s1", "frame": i, "image": f"s1/{p}/image.nii.gz"} for i, p in enumerate(("ED", "ES"))
+    ]
     pd.DataFrame(rows).to_csv(tmp_path / "data" / "catalog.csv", index=False)
     run = predict(tmp_path / "data", tmp_path / "out", model=model)
     assert ["would both be written" in p.extra_info for p in run.problems] == [True]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -12,7 +11,8 @@ import numpy as np
 import pandas as pd
 
 from cmrseg.cine import Cine
-from cmrseg.data.layouts import ALL, ImageFile, _png_file, find_layout, read_table
+from cmrseg.data.layouts import ALL, ImageFile, list_images, png_file
+from cmrseg.data.splits import apply_splits, draw_splits, leak_notes
 from cmrseg.io.images import is_nifti, load_image, load_mask, read_grid, stem
 from cmrseg.labels import Label, get_scheme
 from cmrseg.problems import DataError, Problem, existing_folder
@@ -20,7 +20,7 @@ from cmrseg.problems import DataError, Problem, existing_folder
 COLUMNS = (
     "subject", "frame", "phase", "slice", "image", "mask", "dx", "dy", "dz", "split", "labels",
 )  # fmt: skip
-VALIDATION_SHARE = TEST_SHARE = 0.15
+_NO_SPLITS = "none; a training run writes its split to OUT/splits.csv: copy it beside the data"
 
 
 @dataclass(frozen=True)
@@ -82,10 +82,11 @@ class Catalog:
         DataError
             If there is no image in them.
         """
-        table = self.table[self.table["split"].isin(splits)] if splits else self.table
+        wanted = [split.strip() for split in splits]
+        table = self.table[self.table["split"].isin(wanted)] if wanted else self.table
         if table.empty:
-            known = ", ".join(sorted(s for s in self.table["split"].unique() if s)) or "none"
-            raise DataError(f"no images in split {', '.join(splits)}; the data has: {known}")
+            known = ", ".join(sorted(s for s in self.table["split"].unique() if s)) or _NO_SPLITS
+            raise DataError(f"no images in split {', '.join(wanted)}; the data has: {known}")
         return replace(self, table=table)
 
     def with_masks(self) -> Catalog:
@@ -99,7 +100,10 @@ class Catalog:
 
     def studies(self) -> list[tuple[VolumeRef, ...]]:
         """Volumes that share their files: the frames of a 4D cine together, any other volume alone."""
-        return [tuple(group) for _, group in groupby(self.volumes(), key=lambda v: (v.subject, v.images))]
+        studies: dict[tuple, list[VolumeRef]] = {}
+        for volume in self.volumes():
+            studies.setdefault((volume.subject, volume.images), []).append(volume)
+        return [tuple(study) for study in studies.values()]
 
 
 def read_catalog(root: Path, *, labels: str | None = None, splits: Sequence[str] = ()) -> Catalog:
@@ -123,23 +127,13 @@ def read_catalog(root: Path, *, labels: str | None = None, splits: Sequence[str]
     DataError
         If the folder is missing or empty, its layout is unknown, or no image can be read.
     """
-    if labels is not None:
-        get_scheme(labels)
-    files, notes = (_single_file(root), []) if root.is_file() else _folder(root)
-    rows, problems = [], []
-    for file in files:
-        try:
-            rows.extend(_rows(file if labels is None else replace(file, labels=labels)))
-        except DataError as error:
-            problems.append(Problem(file.subject, "unreadable", "left out", file.image.name, str(error)))
+    files, notes = _files(root, labels)
+    rows, problems = _readable_rows(files)
     if not rows:
         raise DataError(problems[0].extra_info if problems else f"no images in {root}")
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
-    table, split_notes = _apply_splits(table, root)
-    if table[["dx", "dy"]].isna().any(axis=None):
-        notes.append(_spacing_note(table))
-    notes += _leak_notes(table)
-    catalog = Catalog(table, problems, notes + split_notes, root)
+    table, split_notes = apply_splits(pd.DataFrame(rows, columns=list(COLUMNS)), root)
+    notes += [*_spacing_notes(table), *leak_notes(table), *split_notes]
+    catalog = Catalog(table, problems, notes, root)
     return catalog.select(splits) if splits else catalog
 
 
@@ -149,33 +143,19 @@ def assign_splits(catalog: Catalog, *, seed: int) -> Catalog:
     Parameters
     ----------
     catalog
-        Images with masks. Splits that are there are kept; ``test`` is only drawn when there are no splits.
+        Images with masks. Splits that are there are kept; ``test`` is only drawn when there are no splits,
+        and subjects without a split are only trained on when there is no training split.
     seed
         Of the random order of the subjects.
 
     Raises
     ------
     DataError
-        If there are fewer than two subjects to train and validate with.
+        If the splits have other names, or there are fewer than two subjects to train and validate with.
     """
-    table = catalog.table.copy()
-    have = set(table["split"])
-    if {"train", "val"} <= have:
+    if {"train", "val"} <= set(catalog.table["split"]):
         return catalog
-    pool = sorted(table.loc[table["split"].isin(["train", ""]), "subject"].unique())
-    if len(pool) + ("val" in have) < 2:
-        raise DataError(
-            f"{len(pool)} subject(s) with masks to train with; at least 2 are needed, one of them to validate"
-        )
-    random.Random(seed).shuffle(pool)
-    n_val = 0 if "val" in have else max(1, round(VALIDATION_SHARE * len(pool)))
-    n_test = round(TEST_SHARE * len(pool)) if have == {""} and len(pool) >= 6 else 0
-    chosen = {s: "val" for s in pool[:n_val]} | {s: "test" for s in pool[n_val : n_val + n_test]}
-    chosen |= {s: "train" for s in pool[n_val + n_test :]}
-    table["split"] = [chosen.get(s, old) for s, old in zip(table["subject"], table["split"], strict=True)]
-    note = (
-        f"split by subject with seed {seed}: {len(pool) - n_val - n_test} train, {n_val} val, {n_test} test"
-    )
+    table, note = draw_splits(catalog.table, seed=seed)
     return replace(catalog, table=table, notes=[*catalog.notes, note])
 
 
@@ -211,10 +191,18 @@ def load_volume_mask(*refs: VolumeRef) -> Cine:
     DataError
         If there is no mask, a file cannot be read, or a label is outside the scheme.
     """
-    ref = refs[0]
-    if not ref.has_masks:
-        raise DataError(f"{ref.subject} frame {ref.frame} has no mask beside {ref.image}")
-    return _load_frames(refs, [load_mask(path, ref.labels) for path in dict.fromkeys(ref.masks) if path])
+    for ref in refs:
+        if not ref.has_masks:
+            raise DataError(f"{ref.subject} frame {ref.frame} has no mask beside {ref.image}")
+    parts = []
+    for (masks, scheme), group in groupby(refs, key=lambda ref: (ref.masks, ref.labels)):
+        files = [load_mask(path, scheme) for path in dict.fromkeys(masks) if path]
+        parts.append(_load_frames(list(group), files))
+    if len(parts) == 1:
+        return parts[0]
+    if len({part.array.shape[:3] for part in parts}) > 1:
+        raise DataError(f"{refs[0].subject}: masks of different size; export them on the grid of the image")
+    return replace(parts[0], array=np.concatenate([p.array for p in parts], axis=3), frame_times_ms=())
 
 
 def load_whole_image(*refs: VolumeRef) -> tuple[Cine, list[int]]:
@@ -310,9 +298,30 @@ def _load_frames(refs: Sequence[VolumeRef], files: list[Cine]) -> Cine:
     return Cine(first.array[:, :, list(ref.slices)][..., frames], ref.spacing, first.affine, times)
 
 
-def _single_file(path: Path) -> list[ImageFile]:
-    """A data set of one image file."""
-    return [ImageFile(_study_name(path), path) if is_nifti(path) else _png_file(path)]
+def _files(root: Path, labels: str | None) -> tuple[list[ImageFile], list[str]]:
+    """Image files of a folder, or a single one, and notes."""
+    if labels is not None:
+        get_scheme(labels)
+    if root.is_file():
+        files, notes = [_single_file(root)], []
+    else:
+        files, notes = list_images(existing_folder(root, "data"))
+    if labels is not None:
+        return [replace(file, labels=labels) for file in files], notes
+    if any(file.mask and not file.labels for file in files):
+        raise DataError(
+            f"dataset.json of {root} names no left ventricle; name the ids with --labels, as LV=1,MYO=2,RV=3"
+        )
+    return files, notes
+
+
+def _single_file(path: Path) -> ImageFile:
+    """The only image file of a data set."""
+    if is_nifti(path):
+        return ImageFile(_study_name(path), path)
+    if path.suffix.lower() != ".png":
+        raise DataError(f"{path} is neither NIfTI nor PNG; DICOM folders are turned into NIfTI first")
+    return png_file(path, path.parent)
 
 
 def _study_name(path: Path) -> str:
@@ -320,18 +329,35 @@ def _study_name(path: Path) -> str:
     return path.resolve().parent.name if path.name == "sa.nii.gz" else stem(path)
 
 
-def _folder(root: Path) -> tuple[list[ImageFile], list[str]]:
-    """Image files of a folder and the layout that was recognised."""
-    existing_folder(root, "data")
-    layout = find_layout(root)
-    return list(layout.read(root)), [f"data layout: {layout.name}"]
+def _readable_rows(files: Sequence[ImageFile]) -> tuple[list[tuple], list[Problem]]:
+    """Rows of the files that can be read and that are no second image of the same slice."""
+    rows, problems, seen = [], [], {}
+    for file in files:
+        try:
+            new = _rows(file)
+        except DataError as error:
+            problems.append(Problem(file.subject, "unreadable", "left out", file.image.name, str(error)))
+            continue
+        first = next((seen[row[:4]] for row in new if row[:4] in seen), None)
+        if first is not None:
+            problems.append(_duplicate(file, first))
+            continue
+        seen |= {row[:4]: file.image for row in new}
+        rows += new
+    return rows, problems
+
+
+def _duplicate(file: ImageFile, first: Path) -> Problem:
+    """A second image of the same subject, frame and slice."""
+    info = f"{file.image} is the same subject, frame and slice as {first}; delete one or tell them apart"
+    return Problem(file.subject, "duplicate image", "left out", file.image.name, info)
 
 
 def _rows(file: ImageFile) -> list[tuple]:
     """One row per 2D image of a file, after a look at the headers."""
     shape, spacing = read_grid(file.image)
     _check_mask_grid(file, shape)
-    spacing = file.spacing or spacing
+    spacing = tuple(a if a > 0 else b for a, b in zip(file.spacing, spacing, strict=True))
     slices = range(shape[2]) if file.slice == ALL else [file.slice]
     frames = range(shape[3]) if file.frame == ALL else [file.frame]
     mask = "" if file.mask is None else str(file.mask)
@@ -343,11 +369,12 @@ def _rows(file: ImageFile) -> list[tuple]:
 
 
 def _check_mask_grid(file: ImageFile, shape: tuple[int, int, int, int]) -> None:
-    """A mask has the shape of its image."""
+    """A mask has the shape of its image, or of one frame where the data set says which."""
     if file.mask is None:
         return
     mask_shape = read_grid(file.mask)[0]
-    if mask_shape != shape:
+    one_frame = file.frame != ALL and mask_shape == (*shape[:3], 1)
+    if mask_shape != shape and not one_frame:
         raise DataError(
             f"mask {file.mask} of shape {_times(mask_shape)} does not fit its image of shape {_times(shape)}"
             "; export both on one grid"
@@ -359,34 +386,14 @@ def _times(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape[:3] if shape[3] == 1 else shape))
 
 
-def _apply_splits(table: pd.DataFrame, root: Path) -> tuple[pd.DataFrame, list[str]]:
-    """Honour splits.csv (subject, split) beside the data."""
-    path = root / "splits.csv"
-    if not path.exists():
-        return table, []
-    splits = read_table(path, str)
-    if not {"subject", "split"} <= set(splits.columns):
-        raise DataError(f"{path} needs the columns subject, split")
-    table["split"] = (
-        table["subject"].map(dict(zip(splits["subject"], splits["split"], strict=True))).fillna("")
-    )
-    lost = sorted(table.loc[table["split"] == "", "subject"].unique())
-    return table, [
-        f"{len(lost)} subject(s) are not in splits.csv and belong to no split: {', '.join(lost[:5])}"
-    ] * bool(lost)
-
-
-def _leak_notes(table: pd.DataFrame) -> list[str]:
-    """Which subjects are in more than one split: scores on them mean little."""
-    splits = table[table["split"] != ""].groupby("subject")["split"].nunique()
-    shared = sorted(splits.index[splits > 1])
-    return [f"{len(shared)} subject(s) are in more than one split: {', '.join(shared[:5])}"] * bool(shared)
-
-
-def _spacing_note(table: pd.DataFrame) -> str:
-    """How many volumes have no pixel size, and what follows."""
-    subjects = table.loc[table["dx"].isna(), "subject"].nunique()
-    return (
-        f"pixel size unknown for {subjects} subject(s) (PNG, or a header of 1 x 1 x 1 mm): "
+def _spacing_notes(table: pd.DataFrame) -> list[str]:
+    """How many subjects have no pixel size or slice distance, and what follows."""
+    no_pixel = table["dx"].isna() | table["dy"].isna()
+    pixel = table.loc[no_pixel, "subject"].nunique()
+    distance = table.loc[table["dz"].isna() & ~no_pixel, "subject"].nunique()
+    return [
+        f"pixel size unknown for {pixel} subject(s) (PNG, or a header of 1 x 1 x 1 mm): "
         "pixels are taken as they are, and nothing is measured in mm or ml"
-    )
+    ] * bool(pixel) + [
+        f"slice distance unknown for {distance} subject(s) (2D NIfTI): nothing is measured in ml"
+    ] * bool(distance)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 
 from cmrseg.data.names import SPLIT_FOLDERS, case_name, nnunet_scheme, slice_name
-from cmrseg.io.images import is_nifti, stem
+from cmrseg.io.images import UNKNOWN_SPACING, is_nifti, stem
 from cmrseg.problems import DataError
 
 ALL = -1  # every frame, or every slice, of the file
@@ -27,8 +27,8 @@ _PNG = "**/*.[pP][nN][gG]"
 class ImageFile:
     """One image file of a data set, with its mask if there is one.
 
-    ``labels`` is empty where the layout should tell the label scheme and does not; an unknown ``spacing``
-    (mm), or a part of it that is not above 0, is that of the file.
+    ``labels`` is empty where the layout should tell the label scheme and does not; where ``spacing`` (mm)
+    is not above 0, that of the file counts.
     """
 
     subject: str
@@ -39,7 +39,7 @@ class ImageFile:
     phase: str = ""
     slice: int = ALL
     split: str = ""
-    spacing: tuple[float, float, float] | None = None
+    spacing: tuple[float, float, float] = UNKNOWN_SPACING
 
 
 @dataclass(frozen=True)
@@ -169,9 +169,8 @@ def _paper_png(root: Path) -> Iterator[ImageFile]:
     for image in images:
         first, *_ = image.relative_to(folder).parent.parts or ("",)
         split = SPLIT_FOLDERS.get(first.lower(), first) if has_splits else ""
-        file = png_file(image, folder / first if has_splits else folder)
-        files.append(replace(file, mask=_paper_mask(image, root), split=split))
-    yield from _told_apart(files, folder)
+        files.append(replace(png_file(image, folder), mask=_paper_mask(image, root), split=split))
+    yield from _told_apart(files, folder, above=int(has_splits))
 
 
 def _paper_mask(image: Path, root: Path) -> Path | None:
@@ -192,10 +191,12 @@ def png_file(image: Path, root: Path) -> ImageFile:
         Folders below it, other than splits, can be subjects.
     """
     subject, number, frame = slice_name(stem(image))
-    folders = [f for f in image.relative_to(root).parent.parts if f.lower() not in SPLIT_FOLDERS]
-    if not subject and not folders:
-        subject, number = stem(image), 0
-    return ImageFile(subject or "-".join(folders), image, labels="cmr-seg-tl", frame=frame, slice=number)
+    if not subject:
+        folders = image.relative_to(root).parent.parts
+        subject = "-".join(f for f in folders if f.lower() not in SPLIT_FOLDERS)
+    if not subject:
+        subject, number = "-".join((*folders, stem(image))), 0
+    return ImageFile(subject, image, labels="cmr-seg-tl", frame=frame, slice=number)
 
 
 def _acdc(root: Path) -> Iterator[ImageFile]:
@@ -223,7 +224,7 @@ _MNMS_NAME = re.compile(r"(.+)_sa(?:_(ED|ES))?", re.IGNORECASE)
 
 
 def _mnms(root: Path) -> Iterator[ImageFile]:
-    """M&Ms and M&Ms-2: ID_sa[_ED|_ES][_gt].nii.gz; single frames are used rather than the cine beside them."""
+    """M&Ms and M&Ms-2: ID_sa[_ED|_ES][_gt].nii.gz; single frames win over the cine beside them."""
     files = []
     for image in _visible(root, "**/*_[sS][aA]*.nii*"):
         match = _MNMS_NAME.fullmatch(stem(image))
@@ -286,12 +287,16 @@ def _is_ours(path: Path) -> bool:
     return stem(path) == "seg" or stem(path).endswith("_seg")
 
 
-def _told_apart(files: list[ImageFile], root: Path) -> Iterator[ImageFile]:
-    """The files, subjects named by their folders too where one image occurs in several folders."""
+def _told_apart(files: list[ImageFile], root: Path, *, above: int = 0) -> Iterator[ImageFile]:
+    """The files; where one image occurs in several folders, those that name subjects join the subject.
+
+    The first folders (as many as ``above``) never do; a PNG that is only a number is named by its folders.
+    """
     clash = len({(file.subject, file.frame, file.slice) for file in files}) < len(files)
     for file in files:
-        folders = file.image.relative_to(root).parent.parts
-        yield replace(file, subject="-".join((*folders, file.subject))) if clash else file
+        folders = file.image.relative_to(root).parent.parts[above:]
+        joins = clash and (is_nifti(file.image) or slice_name(stem(file.image))[0])
+        yield replace(file, subject="-".join((*folders, file.subject))) if joins else file
 
 
 def _split_by_folder(read: Callable[[Path], Iterator[ImageFile]]) -> Callable[[Path], Iterator[ImageFile]]:

@@ -45,7 +45,7 @@ def nnunet_scheme(labels: Mapping[str, object]) -> tuple[str, list[str]]:
     named |= {str(v): int(k) for k, v in labels.items() if isinstance(v, str) and str(k).isdigit()}
     found: dict[str, int] = {}
     unknown = {name: number for name, number in named.items() if number}
-    for name, number in list(unknown.items()):
+    for name in list(unknown):
         target = structure(name)
         if target is not None and target not in found:
             found[target] = unknown.pop(name)

@@ -105,7 +105,10 @@ def _pool_split(have: set[str]) -> str:
     """The split that is divided: training, or the subjects without a split."""
     if "train" in have:
         return "train"
-    if "" not in have or any(SPLIT_FOLDERS.get(split.lower()) == "train" for split in have):
-        known = ", ".join(sorted(have - {""}))
-        raise DataError(f"no split 'train'; the data has: {known}; name them train, val, test in splits.csv")
+    named = sorted(have - {""})
+    if named and ("" not in have or any(SPLIT_FOLDERS.get(split.lower()) == "train" for split in named)):
+        raise DataError(
+            f"no images with masks in split train; the data has: {', '.join(named)}"
+            "; name the splits train, val, test in splits.csv"
+        )
     return ""

@@ -18,6 +18,7 @@ from cmrseg.problems import DataError
 
 NIFTI_SUFFIXES = (".nii", ".nii.gz")
 UNKNOWN_SPACING = (np.nan, np.nan, np.nan)
+_MM_PER_UNIT = {"meter": 1e3, "micron": 1e-3}
 _TIME_UNITS_PER_MS = {"sec": 1e-3, "msec": 1.0, "usec": 1e3}
 
 
@@ -128,15 +129,19 @@ def _load_nifti(path: Path, dtype: type | None) -> Cine:
         array = np.asarray(image.dataobj, dtype=dtype).reshape(shape)
     except (OSError, EOFError, BadGzipFile, zlib.error, ValueError) as error:
         raise DataError(f"{path} is truncated or damaged ({_first_line(error)}); copy it again") from None
-    return Cine(array, _nifti_spacing(image), image.affine, _frame_times_ms(image, shape[3]))
+    affine = np.diag([*[_mm_per_unit(image)] * 3, 1.0]) @ image.affine
+    return Cine(array, _nifti_spacing(image), affine, _frame_times_ms(image, shape[3]))
 
 
 def _open_nifti(path: Path) -> nib.Nifti1Image:
     """Header of a NIfTI file."""
     try:
-        return nib.load(path)
+        image = nib.load(path)
     except (ImageFileError, OSError, EOFError, zlib.error, ValueError) as error:
         raise DataError(f"{path} is no readable NIfTI file ({_first_line(error)}); export it again") from None
+    if image.get_data_dtype().fields:
+        raise _colour_error(path)
+    return image
 
 
 def _four_axes(shape: tuple[int, ...], path: Path) -> tuple[int, int, int, int]:
@@ -147,18 +152,34 @@ def _four_axes(shape: tuple[int, ...], path: Path) -> tuple[int, int, int, int]:
 
 
 def _nifti_spacing(image: nib.Nifti1Image) -> tuple[float, float, float]:
-    """Spacing in mm; a header of exactly 1 x 1 x 1 says nothing about a short-axis stack: unknown."""
+    """Spacing in mm; a header of exactly 1 x 1 x 1 says nothing about a short-axis stack: unknown.
+
+    A 2D image has no distance between slices.
+    """
     zooms = [float(z) for z in image.header.get_zooms()[:3]]
-    zooms += [1.0] * (3 - len(zooms))
-    if zooms == [1.0, 1.0, 1.0] or min(zooms) <= 0 or not np.isfinite(zooms).all():
+    if set(zooms) == {1.0} or min(zooms) <= 0 or not np.isfinite(zooms).all():
         return UNKNOWN_SPACING
-    return tuple(round(z, 6) for z in zooms)  # type: ignore[return-value]
+    mm = [round(z * _mm_per_unit(image), 6) for z in zooms]
+    return (*mm, *UNKNOWN_SPACING[len(mm) :])  # type: ignore[return-value]
+
+
+def _mm_per_unit(image: nib.Nifti1Image) -> float:
+    """Length of the header's unit; an unknown one is taken to be mm."""
+    return _MM_PER_UNIT.get(_units(image)[0], 1.0)
+
+
+def _units(image: nib.Nifti1Image) -> tuple[str, str]:
+    """Units of length and time by the header; unknown where it holds a code that NIfTI does not have."""
+    try:
+        return image.header.get_xyzt_units()
+    except KeyError:
+        return "unknown", "unknown"
 
 
 def _frame_times_ms(image: nib.Nifti1Image, frames: int) -> tuple[float, ...]:
     """Evenly spaced frame times, where the header gives the step and its unit."""
     zooms = image.header.get_zooms()
-    unit = image.header.get_xyzt_units()[1]
+    unit = _units(image)[1]
     if frames == 1 or len(zooms) < 4 or unit not in _TIME_UNITS_PER_MS or zooms[3] <= 0:
         return ()
     step_ms = float(zooms[3]) / _TIME_UNITS_PER_MS[unit]
@@ -168,12 +189,27 @@ def _frame_times_ms(image: nib.Nifti1Image, frames: int) -> tuple[float, ...]:
 def _load_png(path: Path, dtype: type | None) -> Cine:
     with _open_png(path) as image:
         try:
-            pixels = np.asarray(image)
+            image.load()
         except (OSError, SyntaxError, ValueError) as error:
             raise DataError(f"{path} is truncated or damaged ({_first_line(error)}); copy it again") from None
-    if pixels.ndim == 3:
-        pixels = pixels[..., 0] if image.mode in ("RGB", "RGBA", "LA") else pixels.max(axis=-1)
+        pixels = _grey(image, path, is_mask=dtype is None)
     return Cine(pixels.T[:, :, None, None].astype(dtype or pixels.dtype), UNKNOWN_SPACING)
+
+
+def _grey(image: Image.Image, path: Path, *, is_mask: bool) -> np.ndarray:
+    """Grey values, or the ids of a mask: the indices of a palette, not its colours."""
+    if image.mode in ("P", "PA") and not is_mask:
+        image = image.convert("L")
+    pixels = np.atleast_3d(np.asarray(image))
+    colours = pixels[..., : 3 if image.mode in ("RGB", "RGBA") else 1]
+    if (colours != colours[..., :1]).any():
+        raise _colour_error(path)
+    return colours[..., 0]
+
+
+def _colour_error(path: Path) -> DataError:
+    """What a file of colours lacks."""
+    return DataError(f"{path} is a colour image; grey values or label ids are needed, save it as 8-bit grey")
 
 
 def _open_png(path: Path) -> Image.Image:
@@ -187,10 +223,12 @@ def _open_png(path: Path) -> Image.Image:
 def _nifti(cine: Cine, array: np.ndarray) -> nib.Nifti1Image:
     """NIfTI image with spacing in mm and time in seconds."""
     frames = array.shape[3]
-    image = nib.Nifti1Image(array if frames > 1 else array[..., 0], cine.affine)
-    spacing = cine.spacing if cine.has_spacing else (1.0, 1.0, 1.0)
+    is_2d = array.shape[2:] == (1, 1) and np.isfinite(cine.spacing[:2]).all() and not cine.has_spacing
+    axes = 4 if frames > 1 else 2 if is_2d else 3  # in 3D, a header would invent the distance of slices
+    image = nib.Nifti1Image(array.reshape(array.shape[:axes]), cine.affine)
+    spacing = cine.spacing if cine.has_spacing or is_2d else (1.0, 1.0, 1.0)
     step_s = (cine.frame_times_ms[1] - cine.frame_times_ms[0]) / 1000 if len(cine.frame_times_ms) > 1 else 1.0
-    image.header.set_zooms((*spacing, step_s) if frames > 1 else spacing)
+    image.header.set_zooms((*spacing, step_s)[:axes])
     image.header.set_xyzt_units("mm", "sec")
     return image
 

@@ -8,8 +8,6 @@ from PIL import Image
 
 from cmrseg.data.catalog import (
     COLUMNS,
-    Catalog,
-    assign_splits,
     load_volume_image,
     load_volume_mask,
     load_whole_image,
@@ -29,6 +27,11 @@ def nifti(path, array, zooms=(1.5, 1.6, 8.0, 0.05)):
     return path
 
 
+def catalog_csv(root, **columns):
+    pd.DataFrame(columns).to_csv(root / "catalog.csv", index=False)
+    return root
+
+
 def png(path, shape=(4, 4), value=1):
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(np.full(shape, value, np.uint8)).save(path)
@@ -42,23 +45,6 @@ def acdc(root, subjects=("patient001",), frames=(1,), slices=2, label=1):
             nifti(name.with_name(name.name + ".nii.gz"), np.arange(16.0 * slices).reshape(4, 4, slices))
             nifti(name.with_name(name.name + "_gt.nii.gz"), np.full((4, 4, slices), label, np.uint8))
     return root
-
-
-def splits_csv(root, **splits):
-    pd.DataFrame({"subject": list(splits), "split": list(splits.values())}).to_csv(
-        root / "splits.csv", index=False
-    )
-
-
-def table_of(**splits):
-    """A catalog with one image per subject, in these splits."""
-    rows = [(s, 0, "", 0, f"{s}.png", "m.png", 1.0, 1.0, 8.0, split, "acdc") for s, split in splits.items()]
-    return Catalog(pd.DataFrame(rows, columns=list(COLUMNS)))
-
-
-def subjects_of(catalog):
-    """Subjects by split."""
-    return {k: set(v) for k, v in catalog.table.groupby("split")["subject"]}
 
 
 # Reading
@@ -161,98 +147,90 @@ def test_the_scheme_that_a_user_names_replaces_that_of_the_layout(tmp_path):
     assert np.unique(load_volume_mask(volume).array).tolist() == [Label.LV]
 
 
-# Splits
+# Two images of one slice
 
 
-def test_splits_csv_is_honoured_and_may_have_other_names(tmp_path):
-    acdc(tmp_path, ("patient001", "patient002"))
-    splits_csv(tmp_path, patient001="train", patient002="scanner2")
-    assert subjects_of(read_catalog(tmp_path)) == {"train": {"patient001"}, "scanner2": {"patient002"}}
-
-
-def test_subjects_missing_in_splits_csv_are_told(tmp_path):
-    acdc(tmp_path, ("patient001", "patient002"))
-    splits_csv(tmp_path, patient001="train")
+def test_a_second_image_of_the_same_slice_is_a_problem(tmp_path):
+    acdc(tmp_path)
+    first = tmp_path / "patient001" / "patient001_frame01.nii.gz"
+    nifti(first.with_suffix(""), np.zeros((4, 4, 2), np.float32))
     catalog = read_catalog(tmp_path)
-    assert subjects_of(catalog) == {"train": {"patient001"}, "": {"patient002"}}
-    assert any("1 subject(s) are not in splits.csv" in n and "patient002" in n for n in catalog.notes)
+    (problem,) = catalog.problems
+    assert (problem.study, problem.problem, problem.resolution) == (
+        "patient001",
+        "duplicate image",
+        "left out",
+    )
+    assert len(catalog.table) == 2
 
 
-def test_splits_csv_of_other_columns_is_refused(tmp_path):
-    acdc(tmp_path)
-    pd.DataFrame({"id": ["patient001"]}).to_csv(tmp_path / "splits.csv", index=False)
-    with pytest.raises(DataError, match=r"splits\.csv needs the columns subject, split"):
-        read_catalog(tmp_path)
-
-
-def test_an_empty_splits_csv_is_told(tmp_path):
-    acdc(tmp_path)
-    (tmp_path / "splits.csv").touch()
-    with pytest.raises(DataError, match=r"splits\.csv cannot be read"):
-        read_catalog(tmp_path)
-
-
-def test_one_split_can_be_read(tmp_path):
-    acdc(tmp_path, ("patient001", "patient002"))
-    splits_csv(tmp_path, patient001="train", patient002="val")
-    assert set(read_catalog(tmp_path, splits=["val"]).table["subject"]) == {"patient002"}
-
-
-def test_a_split_that_is_not_there_names_those_that_are():
-    with pytest.raises(DataError, match="no images in split test; the data has: train, val"):
-        table_of(a="train", b="val").select(["test"])
-
-
-@pytest.mark.parametrize("n", [2, 3, 5, 6, 7, 20, 100])
-def test_no_subject_is_lost_or_on_two_sides(n):
-    names = {f"s{i}" for i in range(n)}
-    parts = subjects_of(assign_splits(table_of(**dict.fromkeys(names, "")), seed=3))
-    assert set().union(*parts.values()) == names
-    assert sum(map(len, parts.values())) == n
-    assert {"train", "val"} <= set(parts)
-
-
-def test_a_split_is_the_same_for_the_same_seed_whatever_the_order_of_the_files():
-    names = [f"s{i}" for i in range(30)]
-    first = subjects_of(assign_splits(table_of(**dict.fromkeys(names, "")), seed=1))
-    assert subjects_of(assign_splits(table_of(**dict.fromkeys(names[::-1], "")), seed=1)) == first
-    assert subjects_of(assign_splits(table_of(**dict.fromkeys(names, "")), seed=2)) != first
-
-
-def test_the_seed_is_told():
-    assert "seed 5" in assign_splits(table_of(a="", b=""), seed=5).notes[-1]
-
-
-def test_shares_are_fifteen_percent():
-    parts = subjects_of(assign_splits(table_of(**{f"s{i}": "" for i in range(40)}), seed=0))
-    assert {k: len(v) for k, v in parts.items()} == {"train": 28, "val": 6, "test": 6}
-
-
-def test_splits_that_are_there_are_kept():
-    catalog = table_of(a="train", b="val", c="other", d="")
-    assert assign_splits(catalog, seed=0) is catalog
-
-
-def test_a_missing_validation_split_is_taken_from_training_only():
-    parts = subjects_of(assign_splits(table_of(a="train", b="train", c="train", d="test"), seed=0))
-    assert parts["test"] == {"d"}
-    assert len(parts["val"]) == 1
-
-
-def test_one_subject_cannot_train_and_validate():
-    with pytest.raises(DataError, match=r"1 subject\(s\) with masks"):
-        assign_splits(table_of(a=""), seed=0)
-
-
-def test_one_subject_is_enough_beside_a_validation_split():
-    assert subjects_of(assign_splits(table_of(a="", b="val"), seed=0)) == {"train": {"a"}, "val": {"b"}}
-
-
-def test_a_subject_on_two_sides_is_told(tmp_path):
+def test_a_copy_in_another_folder_or_split_is_a_problem_and_the_others_go_on(tmp_path):
     for split in ("train", "val"):
         for folder in ("images", "masks"):
-            png(tmp_path / folder / split / f"7_slice00{len(split)}_frame000.png")
-    assert any("more than one split" in note for note in read_catalog(tmp_path).notes)
+            png(tmp_path / folder / split / "7_slice001_frame000.png")
+            png(tmp_path / folder / split / f"{split}_slice001_frame000.png")
+    catalog = read_catalog(tmp_path)
+    assert [p.problem for p in catalog.problems] == ["duplicate image"]
+    assert "val" in catalog.problems[0].extra_info
+    assert sorted(catalog.table["subject"]) == ["7", "train", "val"]
+
+
+# What the data set may leave open
+
+
+def test_a_mask_of_one_frame_fits_a_cine_when_the_frame_is_named(tmp_path):
+    nifti(tmp_path / "a.nii.gz", np.zeros((4, 4, 2, 3), np.float32))
+    nifti(tmp_path / "m.nii.gz", np.full((4, 4, 2), 2, np.uint8))
+    catalog_csv(tmp_path, subject=["a"], image=["a.nii.gz"], mask=["m.nii.gz"], frame=[2])
+    (volume,) = read_catalog(tmp_path).volumes()
+    assert np.unique(load_volume_mask(volume).array).tolist() == [Label.MYO]
+    catalog_csv(tmp_path, subject=["a"], image=["a.nii.gz"], mask=["m.nii.gz"])
+    with pytest.raises(DataError, match="4 x 4 x 2 does not fit its image of shape 4 x 4 x 2 x 3"):
+        read_catalog(tmp_path)
+
+
+def test_every_frame_of_a_cine_may_have_a_mask_file_of_its_own(tmp_path):
+    nifti(tmp_path / "a.nii.gz", np.zeros((4, 4, 2, 3), np.float32))
+    for name, label in (("ed", 1), ("es", 2)):
+        nifti(tmp_path / f"{name}.nii.gz", np.full((4, 4, 2), label, np.uint8))
+    masks = ["ed.nii.gz", "es.nii.gz"]
+    catalog_csv(tmp_path, subject=["a"] * 2, image=["a.nii.gz"] * 2, mask=masks, frame=[0, 2])
+    (study,) = read_catalog(tmp_path).studies()
+    assert load_volume_mask(*study).array[0, 0, 0].tolist() == [1, 2]
+
+
+def test_a_spacing_that_catalog_csv_gives_in_part_is_completed_by_the_header(tmp_path):
+    nifti(tmp_path / "a.nii.gz", np.zeros((4, 4, 2), np.float32))
+    catalog_csv(tmp_path, subject=["a"], image=["a.nii.gz"], dx=[0.2], dy=[0.3])
+    assert read_catalog(tmp_path).volumes()[0].spacing == (0.2, 0.3, 8.0)
+
+
+def test_an_unknown_slice_distance_is_a_note(tmp_path):
+    nifti(tmp_path / "a.nii.gz", np.zeros((4, 4), np.float32))
+    notes = read_catalog(tmp_path).notes
+    assert any("slice distance unknown for 1 subject" in note for note in notes)
+    assert not any("pixel size" in note for note in notes)
+
+
+def test_left_ventricles_without_a_name_can_be_named_by_the_user(tmp_path):
+    nifti(tmp_path / "imagesTr" / "a_0000.nii.gz", np.zeros((4, 4, 2), np.float32))
+    nifti(tmp_path / "labelsTr" / "a.nii.gz", np.ones((4, 4, 2), np.uint8))
+    (tmp_path / "dataset.json").write_text('{"labels": {"background": 0, "blob": 1}}')
+    with pytest.raises(DataError, match=r"names no left ventricle.*--labels"):
+        read_catalog(tmp_path)
+    (volume,) = read_catalog(tmp_path, labels="LV=1").volumes()
+    assert np.unique(load_volume_mask(volume).array).tolist() == [Label.LV]
+
+
+def test_a_single_file_of_another_kind_is_told(tmp_path):
+    (tmp_path / "x.dcm").touch()
+    with pytest.raises(DataError, match=r"x\.dcm is neither NIfTI nor PNG; DICOM folders"):
+        read_catalog(tmp_path / "x.dcm")
+
+
+def test_files_that_the_layout_does_not_name_are_a_note(tmp_path):
+    nifti(acdc(tmp_path) / "patient001" / "patient001_4d.nii.gz", np.zeros((4, 4, 2, 3), np.float32))
+    assert any("1 file(s) are left out" in note for note in read_catalog(tmp_path).notes)
 
 
 # Volumes and studies
@@ -263,6 +241,14 @@ def test_frames_of_a_cine_are_one_study_and_files_of_single_frames_are_not(tmp_p
     nifti(tmp_path / "still.nii.gz", np.zeros((4, 4, 2), np.float32))
     studies = read_catalog(tmp_path).studies()
     assert [(s[0].subject, len(s)) for s in studies] == [("cine", 3), ("still", 1)]
+
+
+def test_a_cine_beside_single_frames_of_its_subject_stays_one_study(tmp_path):
+    nifti(tmp_path / "cine.nii.gz", np.zeros((4, 4, 2, 3), np.float32))
+    nifti(tmp_path / "ed.nii.gz", np.zeros((4, 4, 2), np.float32))
+    images, frames = ["cine.nii.gz", "ed.nii.gz"], [np.nan, 1]
+    catalog_csv(tmp_path, subject=["a", "a"], image=images, frame=frames, phase=["", "ED"])
+    assert sorted(len(study) for study in read_catalog(tmp_path).studies()) == [1, 3]
 
 
 def test_the_frames_of_acdc_are_studies_of_their_own(tmp_path):

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from cmrseg.data.layouts import ALL, find_layout
+from cmrseg.data.layouts import ALL, find_layout, list_images
 from cmrseg.problems import DataError
 
 
@@ -52,7 +52,7 @@ def test_catalog_csv_needs_only_subject_and_image(tmp_path):
     (file,) = read(catalog_csv(tmp_path, subject=["007"], image=["a.nii.gz"]))
     assert (file.subject, file.image, file.mask) == ("007", tmp_path / "a.nii.gz", None)
     assert (file.frame, file.slice, file.phase, file.split, file.labels) == (ALL, ALL, "", "", "cmrseg")
-    assert file.spacing is None
+    assert np.isnan(file.spacing).all()
 
 
 def test_catalog_csv_may_say_everything(tmp_path):
@@ -95,7 +95,8 @@ def test_empty_cells_of_catalog_csv_are_what_is_not_said(tmp_path):
     )
     file, other = read(tmp_path)
     assert (file.mask, file.phase, file.split, file.labels) == (None, "", "", "cmrseg")
-    assert (file.frame, file.slice, file.spacing) == (ALL, ALL, None)
+    assert (file.frame, file.slice) == (ALL, ALL)
+    assert np.isnan(file.spacing).all()
     assert (other.frame, other.slice) == (1, 1)
 
 
@@ -153,17 +154,23 @@ def test_nnunet_cases_are_subjects_and_frames(tmp_path):
         OLD_LABELS,
         {"background": 0, "right ventricle": 1, "LV myocardium": 2, "left ventricle": 3},
         {"background": 0, "RV": 1, "MYO": 2, "LV": 3},
+        NEW_LABELS,
     ],
-    ids=["version 1", "version 2", "short"],
+    ids=["version 1", "version 2", "short", "ACDC of nnU-Net"],
 )
 def test_nnunet_label_names_become_a_scheme(tmp_path, labels):
     files = read(nnunet(tmp_path, labels))
     assert {f.labels for f in files} == {"RV=1,MYO=2,LV=3"}
 
 
-def test_nnunet_without_left_ventricle_is_refused(tmp_path):
-    with pytest.raises(DataError, match="names no left ventricle"):
-        read(nnunet(tmp_path, {"background": 0, "tumour": 1}))
+def test_nnunet_without_left_ventricle_has_no_scheme(tmp_path):
+    assert {f.labels for f in read(nnunet(tmp_path, {"background": 0, "tumour": 1}))} == {""}
+
+
+def test_nnunet_structures_that_count_as_background_are_told(tmp_path):
+    nnunet(tmp_path, {**NEW_LABELS, "left atrium": 4, "scar": 5})
+    assert {f.labels for f in read(tmp_path)} == {"RV=1,MYO=2,LV=3,BACKGROUND=4,BACKGROUND=5"}
+    assert "structures that count as background: left atrium, scar" in list_images(tmp_path)[1]
 
 
 def test_nnunet_header_that_is_no_json_is_named(tmp_path):
@@ -178,35 +185,6 @@ def test_nnunet_file_ending_is_honoured(tmp_path):
     nifti(tmp_path / "imagesTr" / "case_0000.nii")
     (file,) = read(tmp_path)
     assert (file.subject, file.frame, file.mask) == ("case", ALL, None)
-
-
-# PNG
-
-
-@pytest.mark.parametrize("suffix", ["", "-mask"])
-def test_paper_layout_pairs_images_with_masks(tmp_path, suffix):
-    image = "12_slice003_frame010" + ("-image" if suffix else "") + ".png"
-    png(tmp_path / "images" / "val" / image)
-    mask = png(tmp_path / "masks" / "val" / image.replace("-image", suffix))
-    (file,) = read(tmp_path)
-    assert (file.subject, file.slice, file.frame, file.split) == ("12", 3, 10, "val")
-    assert (file.mask, file.labels) == (mask, "cmr-seg-tl")
-
-
-def test_sunnybrook_names_are_subject_and_slice(tmp_path):
-    png(tmp_path / "images" / "SC-HF-I-1-IM-0001-0059.png")
-    (tmp_path / "masks").mkdir()
-    (file,) = read(tmp_path)
-    assert (file.subject, file.slice, file.split, file.mask) == ("SC-HF-I-1", 59, "", None)
-
-
-@pytest.mark.parametrize(
-    ("name", "subject", "number"), [("mouse_07", "mouse", 7), ("heart", "heart", 0), ("p1-12", "p1", 12)]
-)
-def test_any_other_png_is_named_by_itself(tmp_path, name, subject, number):
-    png(tmp_path / f"{name}.png")
-    (file,) = read(tmp_path)
-    assert (file.subject, file.slice, file.frame) == (subject, number, 0)
 
 
 # ACDC
@@ -256,6 +234,27 @@ def test_mnms_cine_with_masks(tmp_path):
     assert (file.subject, file.frame, file.mask.name) == ("A1", ALL, "A1_sa_gt.nii.gz")
 
 
+def test_mnms_single_frames_win_over_the_cine_beside_them(tmp_path):
+    for name in ("A1_sa", "A1_sa_ED", "A1_sa_ES", "B2_sa"):
+        nifti(tmp_path / f"{name}.nii.gz")
+    files, notes = list_images(tmp_path)
+    assert [(f.subject, f.phase) for f in files] == [("A1", "ED"), ("A1", "ES"), ("B2", "")]
+    assert notes[1:] == ["1 file(s) are left out, as this layout does not name them: A1_sa.nii.gz"]
+
+
+@pytest.mark.parametrize("name", ["A1_sa_ED", "patient001_frame01"])
+def test_folders_named_as_splits_are_splits(tmp_path, name):
+    for folder in ("Training/Labeled", "validation", "TESTING/x"):
+        nifti(tmp_path / folder / f"{name}.nii.gz")
+    assert sorted(f.split for f in read(tmp_path)) == ["test", "train", "val"]
+
+
+def test_folders_are_no_splits_where_a_file_lies_elsewhere(tmp_path):
+    for folder in ("training", "more"):
+        nifti(tmp_path / folder / "A1_sa_ED.nii.gz")
+    assert {f.split for f in read(tmp_path)} == {""}
+
+
 # cmrseg's studies and plain folders
 
 
@@ -292,6 +291,45 @@ def test_masks_of_an_earlier_prediction_and_hidden_files_are_no_images(tmp_path,
     nifti(tmp_path / "a.nii.gz")
     nifti(tmp_path / mask)
     assert [f.subject for f in read(tmp_path)] == ["a"]
+
+
+def test_files_that_the_layout_does_not_name_are_counted_in_one_note(tmp_path):
+    acdc(tmp_path)
+    for name in ("copy_SA_CINE", "patient001_frame01_seg", "seg", "._patient001_frame01"):
+        nifti(tmp_path / f"{name}.nii.gz")
+    note = "2 file(s) are left out, as this layout does not name them: copy_SA_CINE.nii.gz"
+    assert list_images(tmp_path)[1][1:] == [note]
+
+
+def test_nothing_is_noted_where_all_files_are_named(tmp_path):
+    acdc(tmp_path)
+    (tmp_path / "patient001" / "patient001_4d.nii.gz").unlink()
+    png(tmp_path / "report" / "figure.png")
+    assert list_images(tmp_path)[1] == ["data layout: ACDC"]
+
+
+LAYOUT_FILES = {
+    "nnU-Net": "imagesTr/{}b_0000.nii.gz",
+    "paper": "images/train/{}b.png",
+    "ACDC": "{}patient001_frame12.nii.gz",
+    "M&Ms": "{}B_sa_ED.nii.gz",
+    "curated": "{}b/sa.nii.gz",
+    "NIfTI": "{}b.nii",
+    "PNG": "{}b.png",
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUT_FILES)
+def test_hidden_files_and_folders_of_such_names_are_no_images(tmp_path, layout):
+    if layout == "nnU-Net":
+        (tmp_path / "dataset.json").write_text(json.dumps({"labels": NEW_LABELS}))
+    (tmp_path / "masks").mkdir()
+    names = [tmp_path / LAYOUT_FILES[layout].format(prefix) for prefix in ("", "._")]
+    for path in names:
+        (png if path.suffix == ".png" else nifti)(path)
+    (names[0].with_name("patient009_frame01.nii") / "C_sa_ED.nii").mkdir(parents=True)
+    assert [f.image for f in list_images(tmp_path)[0]] == names[:1]
+    assert len(list_images(tmp_path)[1]) == 1
 
 
 def test_plain_names_that_only_look_like_mnms_are_read(tmp_path):

@@ -79,6 +79,30 @@ def test_a_header_of_ones_means_unknown_spacing(tmp_path, zooms):
     assert np.isnan(read_grid(path)[1]).all()
 
 
+def test_a_2d_image_has_no_slice_distance_and_keeps_its_pixel_size_when_saved(tmp_path):
+    image = load_image(nifti(tmp_path / "a.nii", np.zeros((3, 4), np.float32)))
+    mask = load_mask(save_mask(image.with_array(image.array), tmp_path / "m.nii.gz"), "cmrseg")
+    for spacing in (image.spacing, mask.spacing, read_grid(tmp_path / "a.nii")[1]):
+        assert spacing == pytest.approx((1.4, 1.5, np.nan), nan_ok=True)
+    assert not image.has_spacing
+
+
+@pytest.mark.parametrize(("unit", "mm"), [("meter", 1000), ("mm", 1), ("micron", 0.001), ("unknown", 1)])
+def test_lengths_are_mm_whatever_the_unit(tmp_path, unit, mm):
+    zooms = tuple(s / mm for s in SPACING)
+    path = nifti(tmp_path / "a.nii", np.zeros((2, 2, 2), np.float32), zooms, (unit, "sec"))
+    assert load_image(path).spacing == pytest.approx(SPACING)
+    assert load_image(path).affine[0, 0] == pytest.approx(nib.load(path).affine[0, 0] * mm)
+
+
+def test_a_unit_that_nifti_does_not_have_is_unknown(tmp_path):
+    image = nib.Nifti1Image(np.zeros((2, 2, 1), np.float32), np.eye(4))
+    image.header.set_zooms(SPACING)
+    image.header["xyzt_units"] = 7
+    nib.save(image, tmp_path / "a.nii")
+    assert load_image(tmp_path / "a.nii").spacing == SPACING
+
+
 def test_unknown_spacing_stays_unknown_when_saved(tmp_path):
     unknown = Cine(np.zeros((2, 2, 1, 1), np.float32), (np.nan,) * 3)
     assert not load_image(save_image(unknown, tmp_path / "a.nii")).has_spacing
@@ -115,6 +139,28 @@ def test_a_palette_png_mask_is_read_by_its_ids(tmp_path):
     image.putpalette([0, 0, 0, 255, 0, 0, 0, 255, 0])
     image.save(tmp_path / "a.png")
     np.testing.assert_array_equal(load_mask(tmp_path / "a.png", "cmrseg").array[:, 0, 0, 0], [0, 1, 2])
+
+
+def test_a_palette_png_image_is_read_by_its_colours(tmp_path):
+    image = Image.fromarray(np.array([[0, 1]], np.uint8), mode="P")
+    image.putpalette([200, 200, 200, 10, 10, 10])
+    image.save(tmp_path / "a.png")
+    assert load_image(tmp_path / "a.png").array.ravel().tolist() == [200, 10]
+
+
+@pytest.mark.parametrize("load", [load_image, lambda path: load_mask(path, "cmrseg")])
+def test_a_colour_png_is_refused(tmp_path, load):
+    path = png(tmp_path / "a.png", np.array([[[0, 0, 0], [255, 0, 0]]], np.uint8))
+    with pytest.raises(DataError, match=r"a\.png is a colour image; grey values .* 8-bit grey"):
+        load(path)
+
+
+@pytest.mark.parametrize("load", [load_image, read_grid])
+def test_a_colour_nifti_is_refused(tmp_path, load):
+    colours = np.zeros((2, 2, 1), [("R", "u1"), ("G", "u1"), ("B", "u1")])
+    path = nifti(tmp_path / "a.nii", colours)
+    with pytest.raises(DataError, match=r"a\.nii is a colour image"):
+        load(path)
 
 
 def test_a_mask_is_translated_to_our_labels(tmp_path):

@@ -52,10 +52,13 @@ def add(
     evaluation: Annotated[
         list[str] | None, typer.Option(help="TITLE=DIR of `cmrseg evaluate masks`; may be repeated.")
     ] = None,
+    pixel_mm: Annotated[
+        float | None, typer.Option(help="Pixel size to predict at, if not the training's.")
+    ] = None,
 ) -> None:
     """Embed a trained model in this installation, with its card and checksum."""
     from cmrseg.zoo.add import add_model
 
     folders = {title: Path(folder) for title, _, folder in (e.rpartition("=") for e in evaluation or ())}
-    entry = add_model(file, card, folders, trained_on=trained_on, citation=citation)
+    entry = add_model(file, card, folders, trained_on=trained_on, citation=citation, pixel_mm=pixel_mm)
     note(f"added {entry.name}: {entry.bytes / 1e6:.1f} MB, sha256 {entry.sha256}")

@@ -60,7 +60,7 @@ def build_learner(model: Model, loaders: DataLoaders, config: TrainConfig) -> Le
         metrics=metrics,
         cbs=callbacks,
         path=scratch,
-        model_dir="cmrseg",
+        model_dir="cmrseg-lr-find",
     )
 
 

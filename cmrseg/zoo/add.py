@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pandas as pd
@@ -27,6 +27,7 @@ def add_model(
     *,
     trained_on: str,
     citation: str,
+    pixel_mm: float | None = None,
     folder: Path = FOLDER,
 ) -> Entry:
     """Embed a model: half-precision weights with their checksum, and its card with measured results.
@@ -41,6 +42,8 @@ def add_model(
         What was evaluated -> folder that `cmrseg evaluate masks` wrote.
     trained_on, citation
         Data, and whom to cite, for the manifest.
+    pixel_mm
+        Pixel size to predict at, when the validation subjects favour another than that of the training.
     folder
         The zoo; the package's own by default.
 
@@ -54,23 +57,26 @@ def add_model(
         If the card has no results block or an evaluation has no summary.
     """
     model = read_model(file)
+    spec = model.spec
+    if pixel_mm is not None:
+        spec = replace(spec, preprocessing=replace(spec.preprocessing, pixel_mm=pixel_mm))
     summaries = {name: _read_summary(path) for name, path in evaluations.items()}
     text = _with_results(card, summaries)
-    name = model.spec.name
+    name = spec.name
     path = folder / "embedded" / f"{name}.safetensors"
-    save_model(model.spec, model.net.state_dict(), path, half=True)
+    save_model(spec, model.net.state_dict(), path, half=True)
     entry = Entry(
         name=name,
         file=path.name,
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         bytes=path.stat().st_size,
-        architecture=model.spec.architecture,
-        labels=model.spec.labels,
+        architecture=spec.architecture,
+        labels=spec.labels,
         trained_on=trained_on,
-        licence=model.spec.licence,
+        licence=spec.licence,
         citation=citation,
-        preprocessing=asdict(model.spec.preprocessing),
-        recipe=model.spec.recipe,
+        preprocessing=asdict(spec.preprocessing),
+        recipe=spec.recipe,
         dice=_dice(next(iter(summaries.values()))) if summaries else {},
     )
     write_text(text, card)

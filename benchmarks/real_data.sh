@@ -27,6 +27,6 @@ done
 echo "== mnms_vendorB: the same network from random weights, for the same number of images"
 set=mnms_vendorB
 epochs=$(($(wc -l <"$out/$set/run/history.csv") - 1))
-cmrseg train light2d_hybrid_scratch_s3 --config "$here/from_scratch.toml" --data "$data/$set" \
+cmrseg train light2d_hybrid_scratch_s4 --config "$here/from_scratch.toml" --data "$data/$set" \
   --out "$out/$set/scratch_run" --epochs "$epochs"
 scored $set scratch --model "$out/$set/scratch_run/model.safetensors"

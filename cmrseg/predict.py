@@ -14,6 +14,7 @@ from scipy import ndimage
 from torch import Tensor, nn
 
 from cmrseg.cine import Cine
+from cmrseg.data.augment import FLIPS
 from cmrseg.data.catalog import Catalog, VolumeRef, load_whole_image, prediction_path, read_catalog
 from cmrseg.io.atomic import write_table
 from cmrseg.io.images import load_mask, save_mask
@@ -27,7 +28,7 @@ from cmrseg.zoo.model_file import Model
 
 Progress = Callable[[int, int], None]  # (studies done, studies in all)
 Segmented = tuple[str, Cine, list[int]]  # subject, mask, number of every frame
-_FLIPS: tuple[tuple[int, ...], ...] = ((), (-1,), (-2,), (-2, -1))
+Flips = tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Options:
     batch_size
         Images per forward pass.
     flips
-        Average the probabilities over the four flips of the image.
+        Average the probabilities over the flips that the model was trained with: four for s3.
     largest_component
         Keep the largest connected piece of every structure in every frame, in 3D.
     bf16
@@ -175,6 +176,7 @@ def _segmenter(model: Model, options: Options) -> Callable[[Cine], Cine]:
     device = default_device()
     net = model.net.to(device, memory_format=torch.channels_last).eval()
     spec = model.spec
+    flips = _flips_of(spec.recipe) if options.flips else ((),)
     ids = np.array([int(label) for label in spec.label_ids], np.uint8)
 
     def segment(cine: Cine) -> Cine:
@@ -184,7 +186,7 @@ def _segmenter(model: Model, options: Options) -> Callable[[Cine], Cine]:
         classes = [
             restore(probabilities, cine, spec.preprocessing).argmax(1)
             for batch in batches(slices, table, spec.preprocessing, batch_size=options.batch_size)
-            for probabilities in [_probabilities(net, batch.to(device), options)]
+            for probabilities in [_probabilities(net, batch.to(device), flips, bf16=options.bf16)]
         ]
         array = ids[torch.cat(classes).numpy()].reshape(n_frames, n_slices, *classes[0].shape[1:])
         mask = np.ascontiguousarray(array.transpose(3, 2, 1, 0))
@@ -193,17 +195,22 @@ def _segmenter(model: Model, options: Options) -> Callable[[Cine], Cine]:
     return segment
 
 
+def _flips_of(recipe: str) -> Flips:
+    """The flips that the augmentation in a recipe's name teaches."""
+    return next((FLIPS[part] for part in recipe.split("_") if part in FLIPS), ((),))
+
+
 @torch.inference_mode()
-def _probabilities(net: nn.Module, batch: Tensor, options: Options) -> Tensor:
+def _probabilities(net: nn.Module, batch: Tensor, flips: Flips, *, bf16: bool) -> Tensor:
     """Class probabilities ``(b, classes, h, w)`` on the CPU, averaged over flips."""
-    bf16 = options.bf16 and has_fast_bf16(batch.device)
     total = torch.zeros(())
-    for dims in _FLIPS if options.flips else _FLIPS[:1]:
+    for dims in flips:
         flipped = batch.flip(dims).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(batch.device.type, dtype=torch.bfloat16, enabled=bf16):
+        fast = bf16 and has_fast_bf16(batch.device)
+        with torch.autocast(batch.device.type, dtype=torch.bfloat16, enabled=fast):
             logits = net(flipped)
         total = total + logits.float().softmax(1).flip(dims).cpu()
-    return total / (len(_FLIPS) if options.flips else 1)
+    return total / len(flips)
 
 
 def _segment_all(

@@ -128,7 +128,7 @@ def test_installed_wheel_is_what_python_imports(run_installed, installed):
 @pytest.mark.slow
 def test_installed_command_explains_itself(run_installed):
     text = run_installed("-m", "cmrseg", "--help")
-    assert [word for word in ("demo", "curate", "predict", "zoo") if word not in text] == []
+    assert [word for word in ("demo", "finetune", "predict", "zoo") if word not in text] == []
 
 
 @pytest.mark.slow

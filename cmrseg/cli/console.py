@@ -43,7 +43,7 @@ def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[objec
     table = Table(title=title, title_justify="left", title_style="bold")
     for i, name in enumerate(columns):
         numeric = rows and isinstance(rows[0][i], float | int)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(name, justify="right" if numeric else "left", overflow="fold", no_wrap=i == 0)
     for row in rows:
         table.add_row(*(_cell(value) for value in row))
     out.print(table)

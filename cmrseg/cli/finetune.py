@@ -15,6 +15,10 @@ def finetune(
     data: Data,
     out: Out,
     labels: Labels = None,
+    augmentation: Annotated[
+        str | None,
+        typer.Option(help="s1, s2, s3 or s4; by default s4 for light nets, else the base model's."),
+    ] = None,
     epochs: Epochs = None,
     lr: Lr = None,
     batch_size: BatchSize = None,
@@ -25,7 +29,9 @@ def finetune(
     from cmrseg.report.runs import finetune_and_report
     from cmrseg.training.config import RunOptions
 
-    options = RunOptions(epochs=epochs, lr=lr, batch_size=batch_size, seed=seed, labels=labels)
+    options = RunOptions(
+        epochs=epochs, lr=lr, batch_size=batch_size, seed=seed, labels=labels, augmentation=augmentation
+    )
     with training_listener() as listener:
         run = finetune_and_report(base, data, out, options=options, resume=resume, listener=listener)
     finish(run)

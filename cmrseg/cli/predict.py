@@ -17,7 +17,7 @@ def predict(
         str | None, typer.Option(help="Name of the zoo or model file; the embedded model by default.")
     ] = None,
     split: Annotated[str, typer.Option(help="Only these splits, such as val,test.")] = "",
-    fast: Annotated[bool, typer.Option("--fast", help="One pass instead of averaging four flips.")] = False,
+    fast: Annotated[bool, typer.Option("--fast", help="One pass instead of averaging flips.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Keep masks that are already there.")] = False,
 ) -> None:
     """Segment cines and single frames; masks come back on the grid of the input."""

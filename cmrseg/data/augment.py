@@ -1,8 +1,9 @@
-"""The augmentations that recipes name: s1 and s2 of the paper, s3 for other scanners."""
+"""The augmentations that recipes name: s1 and s2 of the paper, s3 for any scanner, s4 for one."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -43,8 +44,8 @@ def paper_transforms(*, rotation_degrees: float, flip: bool) -> list[Any]:
     )
 
 
-def strong_transforms(*, size: int) -> list[Any]:
-    """One fastai batch transform that applies `augment_strong`, cropping to the training size."""
+def strong_transforms(spec: StrongAugment) -> list[Any]:
+    """One fastai batch transform that applies `augment_strong`."""
     from fastai.torch_core import TensorImage, TensorMask
     from fasttransform import ItemTransform
 
@@ -52,21 +53,29 @@ def strong_transforms(*, size: int) -> list[Any]:
         """Warp and change grey values of training batches."""
 
         split_idx, order = 0, 20
-        spec = StrongAugment(crop_px=size)
 
         def encodes(self, batch):  # type hints would be taken for dispatch
-            images, masks = augment_strong(*batch, self.spec)
+            images, masks = augment_strong(*batch, spec)
             return TensorImage(images), TensorMask(masks)
 
     return [StrongTransform()]
 
 
+# s4: s3 for one scanner, which writes all its images in one orientation and at one scale.
+ONE_ORIENTATION = StrongAugment(
+    rotation_max_degrees=20, flip_probability=0, scale_min_ratio=0.8, scale_max_ratio=1.25
+)
 AUGMENTATIONS: Mapping[str, Callable[[int], list[Any]]] = MappingProxyType(
     {
         "s1": lambda size: paper_transforms(rotation_degrees=20, flip=False),
         "s2": lambda size: paper_transforms(rotation_degrees=90, flip=True),
-        "s3": lambda size: strong_transforms(size=size),
+        "s3": lambda size: strong_transforms(StrongAugment(crop_px=size)),
+        "s4": lambda size: strong_transforms(replace(ONE_ORIENTATION, crop_px=size)),
     }
 )
-# s3 crops from a wider field, so that zooming out and shifting show tissue rather than black.
-FIELD_RATIO: Mapping[str, float] = MappingProxyType({"s1": 1.0, "s2": 1.0, "s3": 1.4})
+# The flips that an augmentation teaches, as axes of (h, w): prediction may average over these and no others.
+FLIPS: Mapping[str, tuple[tuple[int, ...], ...]] = MappingProxyType(
+    {"s1": ((),), "s2": ((), (-1,)), "s3": ((), (-1,), (-2,), (-2, -1)), "s4": ((),)}
+)
+# s3 and s4 crop from a wider field, so that zooming out and shifting show tissue rather than black.
+FIELD_RATIO: Mapping[str, float] = MappingProxyType({"s1": 1.0, "s2": 1.0, "s3": 1.4, "s4": 1.4})

@@ -41,7 +41,9 @@ def finetune_and_report(
     settings
         Further parameters of `finetune`.
     """
-    config = with_run_options(transfer_config(load_model(base), data), options or RunOptions())
+    options = options or RunOptions()
+    config = transfer_config(load_model(base), data, augmentation=options.augmentation)
+    config = with_run_options(config, options)
     run = finetune(base, data, out, config=config, **settings)
     before = evaluate_model(run, base, out / "validation_base")
     after = evaluate_model(run, run.model_file, out / "validation")

@@ -148,6 +148,8 @@ class RunOptions:
         Neighbouring slices given as channels.
     batch_size, seed, start, labels
         As in `TrainConfig`.
+    augmentation
+        Of a transfer, see `cmrseg.training.fit.transfer_config`; in training the recipe's name says it.
     """
 
     epochs: int | None = None
@@ -157,6 +159,7 @@ class RunOptions:
     seed: int | None = None
     start: str | None = None
     labels: str | None = None
+    augmentation: str | None = None
 
 
 def with_run_options(config: TrainConfig, options: RunOptions) -> TrainConfig:

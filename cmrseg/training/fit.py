@@ -142,7 +142,9 @@ def finetune(
     return _run(Model(spec, model.net), images, config, out, listener)
 
 
-def transfer_config(base: Model, data: Path, **overrides: Any) -> TrainConfig:
+def transfer_config(
+    base: Model, data: Path, *, augmentation: str | None = None, **overrides: Any
+) -> TrainConfig:
     """Configuration for fine-tuning a base model: its recipe on other data, with the transfer schedule.
 
     Parameters
@@ -151,13 +153,22 @@ def transfer_config(base: Model, data: Path, **overrides: Any) -> TrainConfig:
         Start of the transfer.
     data
         Its folder name becomes the training set in the recipe's name.
+    augmentation
+        The architecture's default for transfer when None: the base model's own for fastai U-Nets (the
+        paper), s4 for the light net.
     overrides
         Fields of `TrainConfig`; None means not given.
     """
     name = "".join(c for c in data.resolve().name if c.isascii() and c.isalnum()) or "data"
-    recipe = replace(Recipe.parse(base.spec.recipe), train_set=name)
+    recipe = Recipe.parse(base.spec.recipe)
+    defaults = defaults_of(recipe.architecture)
+    recipe = replace(
+        recipe,
+        train_set=name,
+        augmentation=augmentation or defaults.transfer_augmentation or recipe.augmentation,
+    )
     given = {
-        "schedule": defaults_of(recipe.architecture).transfer,
+        "schedule": defaults.transfer,
         **{k: v for k, v in overrides.items() if v is not None},
     }
     return base_config(

@@ -26,7 +26,7 @@ class Recipe:
     train_set
         Name of the training data, such as ``p5`` or ``acdc``.
     augmentation
-        s1, s2 or s3.
+        s1, s2, s3 or s4.
     size
         Image size in pixels; None is the architecture's own.
 

@@ -20,7 +20,7 @@ _RESULTS = re.compile(r"(<!-- results -->\n).*?(<!-- /results -->)", re.DOTALL)
 _SHOWN = ("dice", "dice_image", "hd95", "assd", "ef_error", "ef_abs_error", "mass_error")
 
 
-def add_model(
+def add_model(  # noqa: PLR0913 (what a manifest entry says)
     file: Path,
     card: Path,
     evaluations: Mapping[str, Path],

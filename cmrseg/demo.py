@@ -33,10 +33,10 @@ MARKER = ".cmrseg-demo"
 class DemoSize:
     """How much the demo makes and trains; the defaults take about two minutes on two cores."""
 
-    subjects_a: int = 12
-    subjects_b: int = 9
-    epochs_base: int = 14
-    epochs_transfer: int = 10
+    subjects_a: int = 14
+    subjects_b: int = 12
+    epochs_base: int = 24
+    epochs_transfer: int = 30
     n_frames: int = 10
     widths: tuple[int, ...] = (12, 24, 48, 96)
     image_px: int = 96
@@ -101,7 +101,7 @@ def write_studies(folder: Path, scanner: Scanner, n: int, size: DemoSize, *, see
         save_image(study.cine, folder / name / "sa.nii.gz")
         save_mask(study.mask, folder / name / "truth.nii.gz")
         rows += _rows(name, study)
-        splits.append({"subject": name, "split": ("train", "train", "test", "train", "val", "train")[i % 6]})
+        splits.append({"subject": name, "split": ("train", "test", "train", "val", "train", "test")[i % 6]})
     write_table(pd.DataFrame(rows), folder / "catalog.csv")
     write_table(pd.DataFrame(splits), folder / "splits.csv")
     return folder

@@ -254,7 +254,7 @@ def test_a_tuned_model_keeps_preprocessing_licence_and_the_name_of_its_base(disk
     spec = read_model(finetune(base, disks, tmp_path / "out", config=config).model_file).spec
     assert spec.preprocessing == Preprocessing(pixel_mm=2.0, size=32)
     assert spec.licence == "CC BY 4.0"
-    assert spec.recipe == "light2d_CE_disks_s1"
+    assert spec.recipe == "light2d_CE_disks_s4"
     assert spec.training["base"] == "light2d_CE_base_s1"
 
 

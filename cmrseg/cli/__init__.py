@@ -27,7 +27,15 @@ app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(zoo.app, name="zoo")
 
 
-_NOT_WRITABLE = (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST, errno.EISDIR)
+_NOT_WRITABLE = (
+    errno.ENOENT,
+    errno.EACCES,
+    errno.EROFS,
+    errno.EPERM,
+    errno.ENOTDIR,
+    errno.EEXIST,
+    errno.EISDIR,
+)
 
 
 def main() -> None:

@@ -81,12 +81,17 @@ def add_model(  # noqa: PLR0913 (what a manifest entry says)
     )
     write_text(text, card)
     write_text(text, folder / "embedded" / f"{name}.md")
-    entries = {**read_manifest(folder), name: entry}
+    _list(entry, folder)
+    return entry
+
+
+def _list(entry: Entry, folder: Path) -> None:
+    """Put an entry into the manifest, in place of an earlier one of its name."""
+    entries = {**read_manifest(folder), entry.name: entry}
     write_text(
         json.dumps({"models": [asdict(e) for e in entries.values()]}, indent=2) + "\n",
         folder / "manifest.json",
     )
-    return entry
 
 
 def _read_summary(folder: Path) -> pd.DataFrame:

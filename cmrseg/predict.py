@@ -197,7 +197,8 @@ def _segmenter(model: Model, options: Options) -> Callable[[Cine], Cine]:
 
 def _flips_of(recipe: str) -> Flips:
     """The flips that the augmentation in a recipe's name teaches."""
-    return next((FLIPS[part] for part in recipe.split("_") if part in FLIPS), ((),))
+    augmentation = recipe.split("_")[3:4]  # architecture_loss_set_augmentation[_size]
+    return FLIPS.get(augmentation[0], ((),)) if augmentation else ((),)
 
 
 @torch.inference_mode()

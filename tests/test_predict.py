@@ -362,3 +362,13 @@ def test_what_the_model_does_not_segment_is_unknown(tmp_path, model):
     run = predict(tmp_path / "data", tmp_path / "out", model=model)
     assert run.volumes["RV_ml"].isna().all()
     assert run.volumes["LV_ml"].gt(0).all()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "passes"),
+    [("light2d_CE_x_s1", 1), ("r34_CE_p5_s2_128", 2), ("light2d_CE_x_s3", 4), ("light2d_CE_s3_s4", 1)],
+)
+def test_only_the_flips_that_the_augmentation_taught_are_averaged(recipe, passes):
+    net = Threshold()
+    segment_cine(Cine(GREY[ring(32, 32)], (1.4, 1.4, 8.0)), Model(replace(SPEC, recipe=recipe), net))
+    assert len(net.seen) == passes

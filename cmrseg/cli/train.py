@@ -49,7 +49,15 @@ def train(
     from cmrseg.training.config import RunOptions, base_config, with_run_options
 
     start = "random" if random else str(imagenet) if imagenet else None
-    options = RunOptions(epochs, lr, neighbours, batch_size, seed, start, labels)
+    options = RunOptions(
+        epochs=epochs,
+        lr=lr,
+        neighbours=neighbours,
+        batch_size=batch_size,
+        seed=seed,
+        start=start,
+        labels=labels,
+    )
     settings = with_run_options(base_config(name, file=config), options)
     with training_listener() as listener:
         run = train_and_report(settings, data, out, resume=resume, listener=listener)

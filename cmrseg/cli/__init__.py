@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from cmrseg.cli import demo, evaluate, finetune, predict, train, zoo
+from cmrseg.cli import curate, demo, evaluate, finetune, predict, train, zoo
 from cmrseg.cli.console import complain, epilogue
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("demo")(demo.demo)
+app.command("curate")(curate.curate)
 app.command("train")(train.train)
 app.command("finetune")(finetune.finetune)
 app.command("predict")(predict.predict)

@@ -64,6 +64,23 @@ def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
+@contextmanager
+def progress_steps() -> Iterator[Callable[[str, int, int], None]]:
+    """A bar that starts again for every step; yields a function of the step, done and total."""
+    with _progress() as bar:
+        task = bar.add_task("", total=None)
+        step = ""
+
+        def tell(what: str, done: int, total: int) -> None:
+            nonlocal step
+            if what != step:
+                bar.reset(task)
+                step = what
+            bar.update(task, description=what, completed=done, total=total)
+
+        yield tell
+
+
 def _progress() -> Progress:
     return Progress(
         TextColumn("{task.description}"),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from isal import igzip
 from nibabel.filebasedimages import ImageFileError
 from PIL import Image, UnidentifiedImageError
 
@@ -102,15 +103,25 @@ def save_mask(mask: Cine, path: Path) -> Path:
         if path.suffix == ".png":
             Image.fromarray(array[:, :, 0, 0].T).save(temporary)
         else:
-            nib.save(_nifti(mask, array), temporary)
+            _write_nifti(_nifti(mask, array), temporary)
     return path
 
 
 def save_image(cine: Cine, path: Path) -> Path:
     """Write intensities atomically as a NIfTI of the array's own type."""
     with atomic_path(path) as temporary:
-        nib.save(_nifti(cine, cine.array), temporary)
+        _write_nifti(_nifti(cine, cine.array), temporary)
     return path
+
+
+def _write_nifti(image: nib.Nifti1Image, path: Path) -> None:
+    """Write an image; equal images give equal bytes, and ISA-L compresses five times faster than zlib."""
+    with path.open("wb") as file:
+        if path.suffix != ".gz":
+            image.to_stream(file)
+            return
+        with igzip.IGzipFile(filename="", mode="wb", compresslevel=1, fileobj=file, mtime=0) as packed:
+            image.to_stream(packed)
 
 
 def _load(path: Path, dtype: type | None) -> Cine:
@@ -227,9 +238,10 @@ def _nifti(cine: Cine, array: np.ndarray) -> nib.Nifti1Image:
     axes = 4 if frames > 1 else 2 if is_2d else 3  # in 3D, a header would invent the distance of slices
     image = nib.Nifti1Image(array.reshape(array.shape[:axes]), cine.affine)
     spacing = cine.spacing if cine.has_spacing or is_2d else (1.0, 1.0, 1.0)
-    step_s = (cine.frame_times_ms[1] - cine.frame_times_ms[0]) / 1000 if len(cine.frame_times_ms) > 1 else 1.0
+    times = cine.frame_times_ms
+    step_s = (times[-1] - times[0]) / (len(times) - 1) / 1000 if len(times) > 1 else 1.0
     image.header.set_zooms((*spacing, step_s)[:axes])
-    image.header.set_xyzt_units("mm", "sec")
+    image.header.set_xyzt_units("mm", "sec" if len(times) > 1 else "unknown")
     return image
 
 

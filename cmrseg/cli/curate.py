@@ -1,0 +1,84 @@
+"""``cmrseg curate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cmrseg.cli.console import note, progress_steps, show_table, warn_of_problems
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_SHOWN_STUDIES = 20
+
+
+def curate(
+    source: Annotated[
+        Path, typer.Argument(help="Folder tree, .zip or .tar.gz with DICOM files in any order.")
+    ],
+    target: Annotated[Path, typer.Argument(help="Folder for STUDY/sa.nii.gz, the tables and report.html.")],
+    rules: Annotated[
+        Path | None, typer.Option(help="rules.toml of the data set; see data_curation/.")
+    ] = None,
+    series: Annotated[
+        str, typer.Option(help="Use these series (numbers, descriptions or UIDs: 5,6,7) instead of choosing.")
+    ] = "",
+    names: Annotated[
+        Path | None,
+        typer.Option(help="Your pseudonyms: a CSV file with the columns id (PatientID) and name."),
+    ] = None,
+    keep_ids: Annotated[
+        bool, typer.Option("--keep-ids", help="Call studies by their PatientID; paths are told as they are.")
+    ] = False,
+    jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    scheduler: Annotated[
+        str | None, typer.Option(help="Address of a dask scheduler, such as tcp://host:8786.")
+    ] = None,
+) -> None:
+    """Turn DICOM files into clean short-axis cines.
+
+    What an earlier call finished is kept. Names, ids and dates of patients are neither written nor shown.
+    """
+    from cmrseg.curation.privacy import load_names
+    from cmrseg.curation.rules import Rules, load_rules
+    from cmrseg.curation.run import Options
+    from cmrseg.report.curation import curate_and_report
+
+    options = Options(
+        rules=load_rules(rules) if rules else Rules(),
+        series=tuple(name.strip() for name in series.split(",") if name.strip()),
+        names=tuple(load_names(names).items()) if names else (),
+        keep_ids=keep_ids,
+        jobs=jobs,
+        scheduler=scheduler,
+    )
+    with progress_steps() as progress:
+        run = curate_and_report(source, target, options=options, progress=progress)
+    for sentence in run.notes:
+        note(sentence)
+    show_table("studies", ("study", "status", "x y z t", "spacing (mm)", "problems"), _rows(run.studies))
+    for study, reason in run.studies.loc[run.studies["reason"] != "", ["study", "reason"]].values[
+        :_SHOWN_STUDIES
+    ]:
+        note(f"{study}: {reason}")
+    note(f"tables, log and report of {len(run.studies)} studies: {target / 'report.html'}")
+    if run.failed or run.unreadable:
+        warn_of_problems(run.failed + run.unreadable, target / "problems.tsv")
+        raise typer.Exit(1)
+
+
+def _rows(studies: pd.DataFrame) -> list[list[object]]:
+    """The first studies, narrow enough for a terminal."""
+    return [
+        [
+            study.study,
+            study.status,
+            f"{study.x} x {study.y} x {study.slices} x {study.phases}",
+            f"{study.dx:.2f} x {study.dy:.2f} x {study.dz:.2f}",
+            study.problems,
+        ]
+        for study in studies.head(_SHOWN_STUDIES).itertuples()
+    ]

@@ -1,0 +1,281 @@
+"""One examination: from its image headers to clean cines on disk and a record of what was done."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import cmrseg
+from cmrseg.cine import Cine
+from cmrseg.curation import kinds
+from cmrseg.curation.pictures import Pictures, picture_of, save_pictures
+from cmrseg.curation.planes import remove_tilted
+from cmrseg.curation.privacy import redact
+from cmrseg.curation.repairs import repair, rotated, to_cine
+from cmrseg.curation.repeats import split_repeats
+from cmrseg.curation.rules import Rules
+from cmrseg.curation.selection import SeriesChoice, select_short_axis
+from cmrseg.curation.slices import Slice, find_slices, load_frames
+from cmrseg.io.atomic import write_text
+from cmrseg.io.dicom import DicomImage
+from cmrseg.io.images import save_image
+from cmrseg.problems import DataError, Problem
+
+RECORDS = ".curation"  # folder in the target
+OK, FAILED = "ok", "failed"
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What is needed to curate one examination; it can be sent to another process.
+
+    Attributes
+    ----------
+    name, subject
+        Names of the study and of the patient in all that is written.
+    images
+        Headers of all its image planes.
+    rules, series
+        Tolerances, and the series to use (empty: choose).
+    target
+        Folder of the run.
+    tell
+        Whether names, ids and dates may be told.
+    """
+
+    name: str
+    subject: str
+    images: tuple[DicomImage, ...]
+    rules: Rules
+    series: tuple[str, ...]
+    target: Path
+    tell: bool = False
+
+
+@dataclass(frozen=True)
+class Study:
+    """One cine that was written, or why there is none; sizes in pixels, spacings in mm."""
+
+    study: str
+    status: str
+    x: int = 0
+    y: int = 0
+    slices: int = 0
+    phases: int = 0
+    dx: float = float("nan")
+    dy: float = float("nan")
+    dz: float = float("nan")
+    problems: int = 0
+    subject: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class UsedImage:
+    """The file that a frame of a slice comes from."""
+
+    study: str
+    slice: int
+    frame: int
+    series: int
+    file: str
+
+
+@dataclass(frozen=True)
+class Record:
+    """What became of one examination, which may hold several measurements."""
+
+    studies: list[Study]
+    problems: list[Problem]
+    used: list[UsedImage]
+    series: list[SeriesChoice]
+    digest: str
+
+
+def curate_examination(examination: Examination) -> Record:
+    """Curate one examination, unless an earlier run has done just that.
+
+    Returns
+    -------
+    What was done; bad data is a study with the status ``failed``.
+
+    Raises
+    ------
+    OSError
+        If the results cannot be written.
+    """
+    path = record_path(examination.target, examination.name)
+    digest = _digest(examination)
+    done = read_record(path)
+    if done and done.digest == digest and _is_whole(done, examination.target):
+        return done
+    record, pictures = _curated(examination, digest)
+    if done:
+        _remove_stale(done, record, examination.target)
+    save_pictures(pictures, path.with_suffix(".npz"))
+    write_text(json.dumps(asdict(record)), path)
+    return record
+
+
+def record_path(target: Path, name: str) -> Path:
+    """Where the record of an examination lies."""
+    return target / RECORDS / f"{name}.json"
+
+
+def read_record(path: Path) -> Record | None:
+    """The record of an earlier run, if there is a whole one."""
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+        return Record(
+            studies=[Study(**row) for row in told["studies"]],
+            problems=[Problem(**row) for row in told["problems"]],
+            used=[UsedImage(**row) for row in told["used"]],
+            series=[SeriesChoice(**row) for row in told["series"]],
+            digest=told["digest"],
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _curated(examination: Examination, digest: str) -> tuple[Record, Pictures]:
+    """All measurements of an examination, written; or the reason why there is none."""
+    pictures: Pictures = []
+    problems: list[Problem] = []
+    series: list[SeriesChoice] = []
+    studies: list[Study] = []
+    used: list[UsedImage] = []
+    try:
+        slices, problems = find_slices(examination.images)
+        selection = select_short_axis(slices, examination.rules, series=examination.series)
+        series, problems = selection.series, _of(problems, selection.slices)
+        slices, found = remove_tilted(selection.slices, examination.rules)
+        problems += found
+        parts, found = split_repeats(slices, examination.rules, examination.name)
+        problems = [replace(p, study=examination.name + parts[0][0]) for p in problems + found]
+    except DataError as error:
+        parts = []
+        problems.append(_failure(error))
+        studies.append(Study(examination.name, FAILED, reason=str(error)))
+    for suffix, members in parts:
+        made = _measurement(examination, examination.name + suffix, members)
+        studies += made[0]
+        problems += made[1]
+        used += made[2]
+        pictures += made[3]
+    return _private(Record(studies, problems, used, series, digest), examination), pictures
+
+
+def _measurement(
+    examination: Examination, study: str, slices: list[Slice]
+) -> tuple[list[Study], list[Problem], list[UsedImage], Pictures]:
+    """One measurement of a stack, repaired and written."""
+    problems: list[Problem] = []
+    pictures: Pictures = []
+    try:
+        loaded, problems = load_frames(slices)
+        repaired = repair(loaded, examination.rules)
+        pictures = [replace(p, study=study) for p in repaired.pictures] + [picture_of(study, repaired.slices)]
+        problems = problems + repaired.problems
+        versions = _versions(study, to_cine(repaired.slices), examination.rules)
+        used = [image for name, _ in versions for image in _used_images(name, repaired.slices)]
+        for name, cine in versions:
+            save_image(cine, examination.target / name / "sa.nii.gz")
+        return [_study(name, cine) for name, cine in versions], _named(problems, study), used, pictures
+    except DataError as error:
+        failed = Study(study, FAILED, reason=str(error))
+        return [failed], _named([*problems, _failure(error)], study), [], pictures
+
+
+def _versions(study: str, cine: Cine, rules: Rules) -> list[tuple[str, Cine]]:
+    """The cine, and its rotated version where the rules ask for one."""
+    is_landscape = cine.array.shape[0] > cine.array.shape[1]
+    turned = [(f"{study}_rot90", rotated(cine))] if rules.rotate_landscape and is_landscape else []
+    return [(study, cine), *turned]
+
+
+def _study(name: str, cine: Cine) -> Study:
+    """What a cine is like."""
+    return Study(name, OK, *cine.array.shape, *(round(v, 6) for v in cine.spacing))
+
+
+def _used_images(study: str, slices: list[Slice]) -> list[UsedImage]:
+    """Where every frame comes from."""
+    return [
+        UsedImage(study, z, t, image.series_number, image.name)
+        for z, s in enumerate(slices)
+        for t, image in enumerate(s.images)
+    ]
+
+
+def _of(problems: list[Problem], slices: list[Slice]) -> list[Problem]:
+    """Problems of the images that are used; those of other views are nobody's."""
+    names = {image.name for s in slices for image in s.images}
+    return [problem for problem in problems if problem.image in names]
+
+
+def _named(problems: list[Problem], study: str) -> list[Problem]:
+    """Problems under the name of their study."""
+    return [replace(problem, study=study) for problem in problems]
+
+
+def _failure(error: DataError) -> Problem:
+    """The problem of a study that has failed."""
+    return Problem("", kinds.FAILED, "study left out", "", str(error))
+
+
+def _private(record: Record, examination: Examination) -> Record:
+    """The record with problems counted, and without what identifies the patient."""
+    identity = () if examination.tell else {v for image in examination.images for v in image.identity}
+
+    def clean(text: str) -> str:
+        return redact(text, identity)
+
+    counts = {s.study: sum(p.study == s.study for p in record.problems) for s in record.studies}
+    return replace(
+        record,
+        studies=[
+            replace(s, problems=counts[s.study], subject=examination.subject, reason=clean(s.reason))
+            for s in record.studies
+        ],
+        problems=[
+            replace(
+                p, study=p.study or examination.name, image=clean(p.image), extra_info=clean(p.extra_info)
+            )
+            for p in record.problems
+        ],
+        used=[replace(u, file=clean(u.file)) for u in record.used],
+        series=[replace(s, description=clean(s.description)) for s in record.series],
+    )
+
+
+def _digest(examination: Examination) -> str:
+    """Changes when the images, the rules or the program change."""
+    told = hashlib.sha256()
+    told.update(repr((cmrseg.__version__, examination.rules, examination.series, examination.tell)).encode())
+    told.update(repr((examination.name, examination.subject)).encode())
+    for image in _in_order(examination.images):
+        told.update(
+            repr((image.name, image.frame, image.instance_uid, image.position, image.trigger_ms)).encode()
+        )
+    return told.hexdigest()
+
+
+def _in_order(images: Iterable[DicomImage]) -> list[DicomImage]:
+    """Images in an order that does not depend on who read them."""
+    return sorted(images, key=lambda image: (image.name, image.frame))
+
+
+def _is_whole(record: Record, target: Path) -> bool:
+    """Whether all cines of a record are there."""
+    return all(s.status == FAILED or (target / s.study / "sa.nii.gz").is_file() for s in record.studies)
+
+
+def _remove_stale(done: Record, record: Record, target: Path) -> None:
+    """Remove cines of an earlier run that this one did not write."""
+    written = {s.study for s in record.studies if s.status == OK}
+    for s in done.studies:
+        if s.study not in written:
+            (target / s.study / "sa.nii.gz").unlink(missing_ok=True)

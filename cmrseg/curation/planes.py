@@ -1,0 +1,47 @@
+"""Repairs of whole slices: those that are not parallel, and those that were measured twice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cmrseg.curation import kinds
+from cmrseg.curation.rules import Rules
+from cmrseg.curation.slices import Slice, angle_deg, largest_mode, mean_normal
+from cmrseg.problems import Problem
+
+
+def remove_tilted(slices: Sequence[Slice], rules: Rules) -> tuple[list[Slice], list[Problem]]:
+    """Leave out slices that are not parallel to most others."""
+    usual = largest_mode([tuple(round(abs(float(v)), 3) for v in s.normal) for s in slices])
+    reference = next(s for s in slices if tuple(round(abs(float(v)), 3) for v in s.normal) == usual)
+    parallel = [s for s in slices if abs(float(s.normal @ reference.normal)) >= 1 - rules.parallel_cosine]
+    problems = [
+        s.problem(
+            kinds.ORIENTATION,
+            "slice removed",
+            f"angle to the stack: {angle_deg(s, reference.normal):.2f} degrees",
+        )
+        for s in slices
+        if s not in parallel
+    ]
+    return parallel, problems
+
+
+def remove_collisions(slices: Sequence[Slice], rules: Rules) -> tuple[list[Slice], list[Problem]]:
+    """Of slices at the same position, keep the one of the later series, then of the later file."""
+    normal = mean_normal(slices)
+    kept: list[Slice] = []
+    problems = []
+    for s in sorted(slices, key=lambda s: float(s.centre @ normal)):
+        distance = float((s.centre - kept[-1].centre) @ normal) if kept else rules.collision_mm
+        if distance >= rules.collision_mm:
+            kept.append(s)
+            continue
+        earlier, later = sorted((s, kept[-1]), key=lambda s: s.when)
+        kept[-1] = later
+        problems.append(
+            earlier.problem(
+                kinds.COLLISION, "slice removed", f"{distance:.3f} mm from {later.images[0].name}"
+            )
+        )
+    return kept, problems

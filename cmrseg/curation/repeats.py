@@ -1,0 +1,106 @@
+"""Splitting an examination that holds the same stack twice."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+import numpy as np
+
+from cmrseg.curation import kinds
+from cmrseg.curation.rules import Measurement, Rules
+from cmrseg.curation.slices import Slice
+from cmrseg.problems import Problem
+
+_RANGE = re.compile(r"(.*?)(\d+)\.\.(.*?)(\d+)")
+
+
+def split_repeats(
+    slices: Sequence[Slice], rules: Rules, study: str = ""
+) -> tuple[list[tuple[str, list[Slice]]], list[Problem]]:
+    """Separate measurements of a whole stack.
+
+    Parameters
+    ----------
+    slices
+        The short-axis slices of one examination.
+    rules
+        ``measurements`` that were found by hand, ``split_repeats``, ``repeat_coverage``.
+    study
+        Name of the study, for the measurements that were found by hand.
+
+    Returns
+    -------
+    ``(suffix, slices)`` per measurement, ``("", slices)`` if there is one; and what was done.
+    """
+    by_hand = [m for m in rules.measurements if m.study == study]
+    if by_hand:
+        parts = _by_hand(slices, by_hand)
+    elif rules.split_repeats:
+        measured = _divide(sorted(slices, key=lambda s: s.when), rules)
+        names = [f"_{chr(ord('a') + n)}" for n in range(len(measured))] if len(measured) > 1 else [""]
+        parts = list(zip(names, measured, strict=True))
+    else:
+        parts = [("", list(slices))]
+    if len(parts) < 2:
+        return parts, []
+    return parts, [
+        members[0].problem(kinds.REPEATED, f"study split: {suffix}", f"{len(members)} slices")
+        for suffix, members in parts
+    ]
+
+
+def _by_hand(slices: Sequence[Slice], measurements: list[Measurement]) -> list[tuple[str, list[Slice]]]:
+    """The measurements that the rules name, and the rest."""
+    parts: dict[str, list[Slice]] = {}
+    for s in slices:
+        named = [m for m in measurements if _is_of(s, m)]
+        parts.setdefault(named[0].suffix if named else measurements[0].rest, []).append(s)
+    return sorted(parts.items()) if len(parts) > 1 else [("", list(slices))]
+
+
+def _is_of(s: Slice, measurement: Measurement) -> bool:
+    """Whether a slice belongs to the series that a measurement names."""
+    first = s.images[0]
+    names = {PurePosixPath(first.name).parent.name, first.description, str(first.series_number)}
+    return any(name in names for entry in measurement.series for name in _expanded(entry))
+
+
+def _expanded(entry: str) -> list[str]:
+    """The names of a range such as ``sax_12..sax_22``."""
+    match = _RANGE.fullmatch(entry)
+    if not match:
+        return [entry]
+    prefix, start, _, stop = match.groups()
+    return [f"{prefix}{number}" for number in range(int(start), int(stop) + 1)]
+
+
+def _divide(slices: list[Slice], rules: Rules) -> list[list[Slice]]:
+    """Slices in the order of their measurement, cut where a whole stack begins again.
+
+    Both sides of a cut must hold most of the positions; of such cuts, the one that leaves the fewest
+    positions doubled is taken, and both sides are divided further.
+    """
+    where = _position_numbers(slices, rules)
+    needed = max(rules.min_slices, rules.repeat_coverage * len(set(where)))
+    best = None
+    for cut in range(1, len(slices)):
+        sides = where[:cut], where[cut:]
+        if min(len(set(side)) for side in sides) < needed:
+            continue
+        doubled = sum(len(side) - len(set(side)) for side in sides)
+        if best is None or doubled < best[0]:
+            best = doubled, cut
+    if best is None:
+        return [slices]
+    return _divide(slices[: best[1]], rules) + _divide(slices[best[1] :], rules)
+
+
+def _position_numbers(slices: list[Slice], rules: Rules) -> list[int]:
+    """Numbers of the positions along the normal; what collides has the same one."""
+    along = np.array([s.centre @ slices[0].normal for s in slices])
+    order = np.argsort(along, kind="stable")
+    numbers = np.empty(len(slices), int)
+    numbers[order] = np.cumsum(np.diff(along[order], prepend=along[order[0]]) >= rules.collision_mm)
+    return numbers.tolist()

@@ -1,0 +1,237 @@
+"""Slice positions of an examination: from single images to one acquisition per series and position."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from cmrseg.curation import kinds
+from cmrseg.io.dicom import DicomImage, read_pixels
+from cmrseg.problems import DataError, Problem
+
+SAME_POSITION_MM = 0.05  # the rounding of positions in headers
+_SAME_TIME_MS = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Slice:
+    """One slice over the cardiac cycle, as one series measured it.
+
+    Attributes
+    ----------
+    images
+        Where the frames come from, one entry per frame, in the order of time.
+    frames
+        Intensities, shape ``(t, rows, columns)``; empty until they are read.
+    times_ms
+        Time of every frame after the R wave, shape ``(t,)``; nan where unknown.
+    corner, row, column
+        Centre of the first pixel (mm) and the directions of a row and a column, LPS patient coordinates.
+    spacing
+        Pixel size ``(dx, dy)`` in mm.
+    """
+
+    images: tuple[DicomImage, ...]
+    frames: np.ndarray
+    times_ms: np.ndarray
+    corner: np.ndarray
+    row: np.ndarray
+    column: np.ndarray
+    spacing: tuple[float, float]
+
+    @property
+    def normal(self) -> np.ndarray:
+        """Direction across the slice."""
+        return np.cross(self.row, self.column)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """``(rows, columns)`` of the frames, or of the images that are not read yet."""
+        return self.frames.shape[1:] if self.frames.size else (self.images[0].rows, self.images[0].columns)
+
+    @property
+    def centre(self) -> np.ndarray:
+        """Centre of the image, mm."""
+        rows, columns = self.size
+        dx, dy = self.spacing
+        return self.corner + self.row * dx * (columns - 1) / 2 + self.column * dy * (rows - 1) / 2
+
+    @property
+    def when(self) -> tuple[int, float, int, str]:
+        """Sorts slices by the time of their measurement: series, clock, instance, file."""
+        first = min(self.images, key=lambda image: image.instance)
+        clock = first.acquired_s if math.isfinite(first.acquired_s) else 0.0
+        return first.series_number, clock, first.instance, first.name
+
+    def problem(self, kind: str, resolution: str, extra_info: str = "") -> Problem:
+        """What was wrong with this slice."""
+        return Problem("", kind, resolution, self.images[0].name, extra_info)
+
+
+def find_slices(images: Iterable[DicomImage]) -> tuple[list[Slice], list[Problem]]:
+    """Slices of the images of one examination, their pixels not read yet.
+
+    Parameters
+    ----------
+    images
+        All image planes, in any order; copies of the same image count once.
+
+    Returns
+    -------
+    One slice per series, kind of image and position, its frames in the order of time; and bad times.
+    """
+    groups: defaultdict[tuple, list[DicomImage]] = defaultdict(list)
+    for image in _without_copies(images):
+        geometry = tuple(round(value, 3) for value in (*image.orientation, *image.spacing))
+        groups[(image.series_uid, image.kind, image.rows, image.columns, *geometry)].append(image)
+    slices, problems = [], []
+    for group in groups.values():
+        for position in _positions(group):
+            for acquisition in _acquisitions(position):
+                found, problem = _slice(acquisition)
+                slices.append(found)
+                problems += problem
+    return sorted(slices, key=lambda s: s.when), problems
+
+
+def load_frames(slices: Sequence[Slice]) -> tuple[list[Slice], list[Problem]]:
+    """Read the pixels of some slices; frames that cannot be read are left out and logged."""
+    images = [image for s in slices for image in s.images]
+    pixels = dict(zip(((i.path, i.frame) for i in images), read_pixels(images), strict=True))
+    loaded, problems = [], []
+    for s in slices:
+        read = [pixels[image.path, image.frame] for image in s.images]
+        good = [n for n, frame in enumerate(read) if not isinstance(frame, DataError)]
+        problems += [
+            Problem("", kinds.UNREADABLE, "image left out", image.name, str(frame))
+            for image, frame in zip(s.images, read, strict=True)
+            if isinstance(frame, DataError)
+        ]
+        if good:
+            kept = tuple(s.images[n] for n in good)
+            loaded.append(
+                replace(s, images=kept, frames=np.stack([read[n] for n in good]), times_ms=s.times_ms[good])
+            )
+    return loaded, problems
+
+
+def largest_mode(values: Sequence):
+    """The most frequent value; of equally frequent ones the largest, as in the published curation."""
+    counts = Counter(values)
+    return max(counts, key=lambda value: (counts[value], value))
+
+
+def mean_normal(slices: Sequence[Slice]) -> np.ndarray:
+    """Unit normal of parallel slices, seen from where most of them are seen."""
+    normals = np.array([s.normal for s in slices])
+    side = np.sign(normals @ normals[0])
+    normals *= (side if side.sum() >= 0 else -side)[:, None]
+    mean = normals.mean(axis=0)
+    return mean / np.linalg.norm(mean)
+
+
+def angle_deg(s: Slice, normal: np.ndarray) -> float:
+    """Angle between a slice and the plane of a unit normal."""
+    return math.degrees(math.acos(min(1.0, abs(float(s.normal @ normal)))))
+
+
+def _without_copies(images: Iterable[DicomImage]) -> list[DicomImage]:
+    """Images in a fixed order, each once although a tree may hold its file twice."""
+    unique: dict[tuple, DicomImage] = {}
+    for image in sorted(images, key=lambda i: (i.name, i.frame)):
+        name = image.instance_uid or image.name
+        unique.setdefault((name, image.frame, image.position, image.instance, image.trigger_ms), image)
+    return list(unique.values())
+
+
+def _positions(images: list[DicomImage]) -> list[list[DicomImage]]:
+    """Images of equal orientation and size by their position."""
+    orientation = np.array(images[0].orientation)
+    normal = np.cross(orientation[:3], orientation[3:])
+    axes = np.stack([normal, orientation[:3], orientation[3:]])
+    coordinates = np.array([image.position for image in images]) @ axes.T
+    labels = np.stack([_cluster(coordinate) for coordinate in coordinates.T], axis=1)
+    groups: defaultdict[tuple, list[DicomImage]] = defaultdict(list)
+    for label, image in zip(map(tuple, labels), images, strict=True):
+        groups[label].append(image)
+    return list(groups.values())
+
+
+def _cluster(values: np.ndarray) -> np.ndarray:
+    """Numbers of groups of nearly equal values."""
+    order = np.argsort(values, kind="stable")
+    steps = np.diff(values[order], prepend=values[order[0]]) > SAME_POSITION_MM
+    labels = np.empty(len(values), int)
+    labels[order] = np.cumsum(steps)
+    return labels
+
+
+def _acquisitions(images: list[DicomImage]) -> list[list[DicomImage]]:
+    """A series that measured one position more than once, as separate acquisitions.
+
+    It shows in every time after the R wave occurring equally often.
+    """
+    times = Counter(
+        round(image.trigger_ms / _SAME_TIME_MS) for image in images if math.isfinite(image.trigger_ms)
+    )
+    repeats = set(times.values())
+    if len(repeats) != 1 or repeats == {1} or len(times) == 1 or sum(times.values()) != len(images):
+        return [images]
+    seen: Counter[int] = Counter()
+    acquisitions: list[list[DicomImage]] = [[] for _ in range(repeats.pop())]
+    for image in sorted(images, key=lambda i: (i.acquisition, i.acquired_s, i.instance, i.name)):
+        time = round(image.trigger_ms / _SAME_TIME_MS)
+        acquisitions[seen[time]].append(image)
+        seen[time] += 1
+    return acquisitions
+
+
+def _slice(images: list[DicomImage]) -> tuple[Slice, list[Problem]]:
+    """One acquisition in the order of time."""
+    ordered, times_ms, order = _in_time(images)
+    first = ordered[0]
+    found = Slice(
+        images=tuple(ordered),
+        frames=np.empty((0, 0, 0)),
+        times_ms=times_ms,
+        corner=np.array(first.position),
+        row=np.array(first.orientation[:3]),
+        column=np.array(first.orientation[3:]),
+        spacing=first.spacing,
+    )
+    if order == "trigger time" or len(images) == 1:
+        return found, []
+    told = sum(math.isfinite(image.trigger_ms) for image in images)
+    what = "repeated" if told == len(images) else f"missing in {len(images) - told} of {len(images)} images"
+    return found, [found.problem(kinds.TRIGGER_TIME, f"ordered by {order}", what)]
+
+
+def _in_time(images: list[DicomImage]) -> tuple[list[DicomImage], np.ndarray, str]:
+    """Images in the order of time, their times (ms), and by what they were ordered."""
+    by_instance = sorted(images, key=lambda i: (i.instance, i.name, i.frame))
+    instances = [image.instance for image in by_instance]
+    for name, key, scale in (("trigger time", "trigger_ms", 1.0), ("acquisition time", "acquired_s", 1000.0)):
+        times = np.array([getattr(image, key) for image in by_instance]) * scale
+        if np.isfinite(times).all() and len(set(np.round(times / _SAME_TIME_MS))) == len(times):
+            order = np.argsort(times, kind="stable")
+            if name == "trigger time" or _plausible_cycle(times[order], images):
+                start = 0 if name == "trigger time" else times[order[0]]
+                return [by_instance[n] for n in order], times[order] - start, name
+    interval = np.nanmedian([i.interval_ms for i in images]) if _has_interval(images) else math.nan
+    times = np.arange(len(images)) * interval / len(images)
+    return by_instance, times, "instance number" if len(set(instances)) == len(instances) else "file name"
+
+
+def _plausible_cycle(times_ms: np.ndarray, images: list[DicomImage]) -> bool:
+    """Whether times of day span one heart beat, and not the images of many."""
+    longest = 1.5 * np.nanmedian([i.interval_ms for i in images]) if _has_interval(images) else 3000.0
+    return bool(times_ms[-1] - times_ms[0] <= longest)
+
+
+def _has_interval(images: list[DicomImage]) -> bool:
+    """Whether any header tells the RR interval."""
+    return any(math.isfinite(image.interval_ms) for image in images)

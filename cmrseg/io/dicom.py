@@ -1,0 +1,359 @@
+"""DICOM files to image headers, and headers to pixels.
+
+A header keeps where its pixels lie, so that uncompressed ones are later read without parsing the file again.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from cmrseg.io import dicom_header as read
+from cmrseg.io.dicom_header import Header
+from cmrseg.problems import DataError
+
+_MR_CLASSES = tuple(f"1.2.840.10008.5.1.4.1.1.4{suffix}" for suffix in ("", ".1", ".4"))
+_VR_IS_WRITTEN = {
+    ExplicitVRLittleEndian: True,
+    ImplicitVRLittleEndian: False,
+}  # uncompressed transfer syntaxes
+_PIXEL_DATA = b"\xe0\x7f\x10\x00"
+_UNDEFINED_LENGTH = 0xFFFFFFFF
+_FRAME_ATTRIBUTES = {
+    "ImagePositionPatient": "ImagePositionPatient",
+    "ImageOrientationPatient": "ImageOrientationPatient",
+    "PixelSpacing": "PixelSpacing",
+    "SpacingBetweenSlices": "SpacingBetweenSlices",
+    "RescaleSlope": "RescaleSlope",
+    "RescaleIntercept": "RescaleIntercept",
+    "NominalCardiacTriggerDelayTime": "TriggerTime",
+    "RRIntervalTimeNominal": "NominalInterval",
+    "FrameAcquisitionDateTime": "AcquisitionDateTime",
+    "FrameAcquisitionNumber": "AcquisitionNumber",
+    "FrameType": "ImageType",
+}
+
+
+class NotAnImage(DataError):
+    """A file without an MR image plane: no DICOM at all, a report, a screenshot."""
+
+
+@dataclass(frozen=True, slots=True)
+class PixelData:
+    """Where the pixels of a file begin (-1: they are compressed) and how a value is stored."""
+
+    offset: int
+    dtype: str
+
+
+@dataclass(frozen=True, slots=True)
+class DicomImage:
+    """Header of one image plane; a multi-frame file holds several.
+
+    Attributes
+    ----------
+    path, name, frame
+        File, what it is called in logs (its path in the source), and the number of the plane in it (from 0).
+    instance_uid, study_uid, series_uid, series_number, description, instance, acquisition
+        What the file calls itself; a missing number is -1.
+    kind
+        Third value of ImageType: ``M`` magnitude, ``P`` phase, ...
+    sequence
+        Scanning sequence and its variant, such as ``GR/SS``.
+    rows, columns, spacing
+        Matrix, and pixel size ``(dx, dy)`` in mm (columns are ``dx`` apart).
+    position, orientation
+        Centre of the first pixel (mm) and directions of a row and of a column, LPS patient coordinates.
+    slice_spacing_mm, trigger_ms, acquired_s, interval_ms
+        Distance of slices by the header, time after the R wave, time of day, RR interval; nan where absent.
+    slope, intercept
+        Stored value to intensity.
+    pixels
+        Where the pixel values lie.
+    patient_id, identity
+        Whose image it is, and all values that must not be told: names, ids, dates.
+    """
+
+    path: Path
+    name: str
+    frame: int
+    instance_uid: str
+    study_uid: str
+    series_uid: str
+    series_number: int
+    description: str
+    instance: int
+    acquisition: int
+    kind: str
+    sequence: str
+    rows: int
+    columns: int
+    spacing: tuple[float, float]
+    position: tuple[float, float, float]
+    orientation: tuple[float, float, float, float, float, float]
+    slice_spacing_mm: float
+    trigger_ms: float
+    acquired_s: float
+    interval_ms: float
+    slope: float
+    intercept: float
+    pixels: PixelData
+    patient_id: str
+    identity: tuple[str, ...]
+
+
+def read_headers(path: Path, name: str = "") -> list[DicomImage]:
+    """Headers of the image planes in one file.
+
+    Parameters
+    ----------
+    path
+        File to read.
+    name
+        What it is called in logs; its path by default.
+
+    Returns
+    -------
+    One header, or one per frame of a multi-frame file.
+
+    Raises
+    ------
+    NotAnImage
+        If the file is no DICOM file, or holds no MR image plane.
+    DataError
+        If it is an MR image that cannot be used; the message says why.
+    """
+    try:
+        with _quiet_pydicom(), path.open("rb") as file:
+            dataset = pydicom.dcmread(file, stop_before_pixels=True, force=_lacks_preamble(file))
+            header = read.elements(dataset)
+            _check_is_image(header)
+            pixels = _find_pixels(header, _syntax(dataset), file)
+            return list(_planes(dataset, header, path, name or path.as_posix(), pixels))
+    except InvalidDicomError:
+        raise NotAnImage("no DICOM file") from None
+    except DataError:
+        raise
+    except OSError as error:
+        raise DataError(f"the file cannot be read ({_reason(error)})") from None
+    # Damaged or hostile bytes make a parser fail with whatever comes to hand.
+    except Exception as error:
+        raise DataError(f"the file is damaged or truncated ({_reason(error)})") from None
+
+
+def read_pixels(images: Sequence[DicomImage]) -> Iterator[np.ndarray | DataError]:
+    """Intensities of some planes, in their order; an unreadable one gives its error instead.
+
+    Returns
+    -------
+    Iterator over arrays of shape ``(rows, columns)``: stored integers, ``float32`` where the header rescales.
+    """
+    decoded: dict[Path, np.ndarray | DataError] = {}
+    for image in images:
+        is_native = image.pixels.offset >= 0
+        try:
+            yield _rescaled(_read_native(image) if is_native else _decoded_frame(image, decoded), image)
+        except DataError as error:
+            yield error
+
+
+def _lacks_preamble(file: BinaryIO) -> bool:
+    """Whether the file starts with a data element at once, as old archives write it."""
+    start = file.read(132)
+    file.seek(0)
+    return start[128:] != b"DICM" and start[:2] in (b"\x02\x00", b"\x08\x00") and start[3:4] == b"\x00"
+
+
+def _syntax(dataset: Dataset) -> str:
+    """Transfer syntax; a file without a preamble does not tell it."""
+    told = getattr(getattr(dataset, "file_meta", None), "TransferSyntaxUID", None)
+    return told or (ImplicitVRLittleEndian if dataset.original_encoding[0] else ExplicitVRLittleEndian)
+
+
+def _check_is_image(header: Header) -> None:
+    """Whether the file claims to be an MR image plane."""
+    is_mr = _is_mr(header)
+    if not is_mr and not read.has(header, "Rows"):
+        raise NotAnImage("no image")
+    if not is_mr and not read.has(header, "ImagePositionPatient"):
+        raise NotAnImage("an image without a position")
+    if read.whole(header, "SamplesPerPixel", 1) != 1:
+        raise NotAnImage("a colour image")
+
+
+def _is_mr(header: Header) -> bool:
+    """MR images in their classic, enhanced and legacy forms; by the modality where the class is missing."""
+    sop_class = read.text(header, "SOPClassUID")
+    return sop_class in _MR_CLASSES if sop_class else read.text(header, "Modality") == "MR"
+
+
+def _find_pixels(header: Header, syntax: str, file: BinaryIO) -> PixelData:
+    """Where the pixels begin; the file stands before their element."""
+    bits = read.whole(header, "BitsAllocated", 0)
+    if bits not in (8, 16, 32):
+        raise DataError(f"pixels of {bits} bits cannot be read; 8, 16 or 32 can")
+    dtype = f"<{'i' if read.whole(header, 'PixelRepresentation', 0) else 'u'}{bits // 8}"
+    rows, columns = read.matrix(header)
+    if syntax not in _VR_IS_WRITTEN:
+        return PixelData(-1, dtype)
+    offset, length = _pixel_element(file, vr_is_written=_VR_IS_WRITTEN[syntax])
+    expected = rows * columns * read.frame_count(header) * bits // 8
+    available = min(length, os.fstat(file.fileno()).st_size - offset)
+    if available < expected:
+        raise DataError(f"the file is truncated: {max(available, 0)} of {expected} bytes of pixels are there")
+    return PixelData(offset, dtype)
+
+
+def _pixel_element(file: BinaryIO, *, vr_is_written: bool) -> tuple[int, int]:
+    """Offset and length of the pixel values."""
+    size = 12 if vr_is_written else 8
+    head = file.read(size)
+    if len(head) < size or head[:4] != _PIXEL_DATA or (vr_is_written and head[4:6] not in (b"OB", b"OW")):
+        raise DataError("the file holds no pixels, or is truncated before them")
+    length = int.from_bytes(head[-4:], "little")
+    if length == _UNDEFINED_LENGTH:
+        raise DataError("uncompressed pixels of undefined length cannot be read")
+    return file.tell(), length
+
+
+def _planes(
+    dataset: Dataset, header: Header, path: Path, name: str, pixels: PixelData
+) -> Iterator[DicomImage]:
+    """One header per plane; those of a multi-frame file look into its functional groups."""
+    common = {"path": path, "name": name, "pixels": pixels, **_common(header)}
+    count = read.frame_count(header)
+    groups = dataset.get("PerFrameFunctionalGroupsSequence") or []
+    if count == 1 and read.has(header, "ImagePositionPatient"):  # GE writes an empty group into single images
+        yield DicomImage(frame=0, **common, **_plane(header))
+        return
+    if len(groups) != count:
+        raise DataError(
+            f"{count} frames but {len(groups)} descriptions of frames; their positions are unknown"
+        )
+    shared = (dataset.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
+    for frame, group in enumerate(groups):
+        flat = {read.tag_of("InstanceNumber"): pydicom.DataElement("InstanceNumber", "IS", frame + 1)}
+        yield DicomImage(frame=frame, **common, **_plane({**header, **flat, **_flat(shared), **_flat(group)}))
+
+
+def _flat(group: Dataset) -> Header:
+    """Attributes of a functional group under the names that they have in a file of one image."""
+    found = {}
+    for element in group:
+        if element.VR == "SQ" and element.value:
+            for name in _FRAME_ATTRIBUTES.keys() & set(element.value[0].dir()):
+                found[read.tag_of(_FRAME_ATTRIBUTES[name])] = element.value[0][name]
+    return found
+
+
+def _common(header: Header) -> dict[str, object]:
+    """What all planes of a file share."""
+    rows, columns = read.matrix(header)
+    sequence = ("+".join(read.values(header, name)) for name in ("ScanningSequence", "SequenceVariant"))
+    return {
+        "instance_uid": read.text(header, "SOPInstanceUID"),
+        "study_uid": read.text(header, "StudyInstanceUID"),
+        "series_uid": read.text(header, "SeriesInstanceUID"),
+        "series_number": read.whole(header, "SeriesNumber", -1),
+        "description": read.text(header, "SeriesDescription") or read.text(header, "ProtocolName"),
+        "sequence": "/".join(sequence),
+        "rows": rows,
+        "columns": columns,
+        "patient_id": read.text(header, "PatientID"),
+        "identity": read.identity(header),
+    }
+
+
+def _plane(header: Header) -> dict[str, object]:
+    """Geometry, time and scale of one plane, checked."""
+    kind = read.values(header, "ImageType")
+    slope, intercept = read.rescale(header)
+    return {
+        "instance": read.whole(header, "InstanceNumber", -1),
+        "acquisition": read.whole(header, "AcquisitionNumber", -1),
+        "kind": str(kind[2]) if len(kind) > 2 else "",
+        "spacing": read.pixel_spacing(header),
+        "position": read.position(header),
+        "orientation": read.orientation(header),
+        "slice_spacing_mm": read.number(header, "SpacingBetweenSlices"),
+        "trigger_ms": read.trigger_ms(header),
+        "acquired_s": read.acquired_s(header),
+        "interval_ms": read.interval_ms(header),
+        "slope": slope,
+        "intercept": intercept,
+    }
+
+
+def _read_native(image: DicomImage) -> np.ndarray:
+    """Stored values of an uncompressed plane."""
+    dtype = np.dtype(image.pixels.dtype)
+    size = image.rows * image.columns * dtype.itemsize
+    try:
+        with image.path.open("rb") as file:
+            file.seek(image.pixels.offset + image.frame * size)
+            data = file.read(size)
+    except OSError as error:
+        raise DataError(f"the file cannot be read ({_reason(error)})") from None
+    if len(data) < size:
+        raise DataError("the file is truncated")
+    return np.frombuffer(data, dtype).reshape(image.rows, image.columns)
+
+
+def _decoded_frame(image: DicomImage, decoded: dict[Path, np.ndarray | DataError]) -> np.ndarray:
+    """Stored values of a compressed plane; only the file that was decoded last is kept."""
+    if image.path not in decoded:
+        decoded.clear()
+        decoded[image.path] = _decode(image.path)
+    frames = decoded[image.path]
+    if isinstance(frames, DataError):
+        raise frames
+    if image.frame >= len(frames) or frames.shape[1:] != (image.rows, image.columns):
+        raise DataError("the compressed pixels do not fit the header")
+    return frames[image.frame]
+
+
+def _decode(path: Path) -> np.ndarray | DataError:
+    """All frames of a compressed file, shape ``(frame, rows, columns)``."""
+    try:
+        with _quiet_pydicom():
+            pixels = pydicom.pixels.pixel_array(path)
+    # Decoders are foreign code that reads damaged bytes; every failure means the same here.
+    except Exception as error:
+        return DataError(f"the compressed pixels cannot be decoded ({_reason(error)})")
+    return pixels[None] if pixels.ndim == 2 else pixels
+
+
+def _rescaled(stored: np.ndarray, image: DicomImage) -> np.ndarray:
+    """Stored values as intensities."""
+    if image.slope == 1 and image.intercept == 0:
+        return stored
+    return stored.astype(np.float32) * np.float32(image.slope) + np.float32(image.intercept)
+
+
+@contextmanager
+def _quiet_pydicom() -> Iterator[None]:
+    """Read what scanners write, valid or not, without a warning for every value."""
+    settings = pydicom.config.settings
+    mode, settings.reading_validation_mode = settings.reading_validation_mode, pydicom.config.IGNORE
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        settings.reading_validation_mode = mode
+
+
+def _reason(error: Exception) -> str:
+    """The kind of a foreign error; its text may quote what the header says of a patient."""
+    return error.strerror or "input/output error" if isinstance(error, OSError) else type(error).__name__

@@ -1,0 +1,147 @@
+"""What a curation found and did, as one page with pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from cmrseg import __version__
+from cmrseg.curation.pictures import RESULT, load_pictures
+from cmrseg.curation.pictures import Picture as Slices
+from cmrseg.curation.run import RECORDS, CurationRun, Options, Progress, curate
+from cmrseg.io.atomic import write_text
+from cmrseg.report.html import Picture, Section, Table, render_report
+
+_PICTURES_PER_KIND = 3
+_RESULTS = 12
+_MAX_ROWS = 200
+_COLUMNS = 3
+
+
+def curate_and_report(
+    source: Path, target: Path, *, options: Options | None = None, progress: Progress | None = None
+) -> CurationRun:
+    """`cmrseg.curation.run.curate` with the same parameters, then ``report.html``."""
+    run = curate(source, target, options=options, progress=progress)
+    write_curation_report(run, target, options or Options())
+    return run
+
+
+def write_curation_report(run: CurationRun, target: Path, options: Options) -> Path:
+    """Write ``report.html``: what was wrong in how many studies, and slices before and after their repair.
+
+    Parameters
+    ----------
+    run
+        What `curate` returned.
+    target
+        Its folder.
+    options
+        What it was called with.
+    """
+    pictures = [p for path in sorted((target / RECORDS).glob("*.npz")) for p in load_pictures(path)]
+    ok = run.studies["status"] == "ok"
+    summary = f"{int(ok.sum())} of {len(ok)} studies are clean short-axis cines; {int((~ok).sum())} failed."
+    sections = [
+        Section("What was wrong", tables=_problem_tables(run), text=run.notes, warnings=_failures(run)),
+        Section("Slices before and after their repair", pictures=_repair_pictures(pictures)),
+        Section(
+            "What came out", tables=[Table(_head(run.studies), "studies.tsv")], pictures=_results(pictures)
+        ),
+        Section("Which series were used", tables=[Table(_head(run.series), "series.tsv")]),
+    ]
+    provenance = {"cmrseg": __version__, "rules": vars(options.rules), "series": ", ".join(options.series)}
+    return write_text(
+        render_report("Curation of short-axis cines", sections, provenance=provenance, summary=summary),
+        target / "report.html",
+    )
+
+
+def _problem_tables(run: CurationRun) -> list[Table]:
+    """How often every kind of problem occurred, and in how many studies."""
+    if run.problems.empty:
+        return []
+    groups = run.problems.groupby(["problem", "resolution"], sort=False)
+    table = groups.agg(studies=("study", "nunique"), times=("study", "size")).reset_index()
+    table = table.sort_values(["studies", "times"], ascending=False)
+    return [Table(table, f"Problems by kind; every one is a row of problems.tsv ({len(run.problems)} rows)")]
+
+
+def _failures(run: CurationRun) -> list[str]:
+    """One sentence per failed study."""
+    failed = run.studies[run.studies["status"] != "ok"].head(_MAX_ROWS)
+    return [f"{row.study}: {row.reason}" for row in failed.itertuples()]
+
+
+def _head(table: pd.DataFrame) -> pd.DataFrame:
+    """The first rows of a table; the file has them all."""
+    return table.head(_MAX_ROWS)
+
+
+def _repair_pictures(pictures: list[Slices]) -> list[Picture]:
+    """One figure per kind of problem."""
+    kinds: dict[str, list[Slices]] = {}
+    for picture in pictures:
+        if picture.kind != RESULT:
+            kinds.setdefault(picture.kind, []).append(picture)
+    return [
+        Picture(_pairs(examples[:_PICTURES_PER_KIND]), _caption(kind, len(examples)), kind.replace(" ", "_"))
+        for kind, examples in sorted(kinds.items())
+    ]
+
+
+def _caption(kind: str, count: int) -> str:
+    """What a figure of repairs shows."""
+    shown = f", {_PICTURES_PER_KIND} of {count} studies" if count > _PICTURES_PER_KIND else ""
+    return f"{kind.capitalize()}{shown}: the slice as it was measured, and as it is in the cine."
+
+
+def _pairs(examples: list[Slices]) -> Figure:
+    """Slices before and after, side by side."""
+    figure = _figure(2 * _PICTURES_PER_KIND, 1)
+    axes = figure.subplots(1, 2 * _PICTURES_PER_KIND, squeeze=False)[0]
+    for pair, example in zip(axes.reshape(-1, 2), examples, strict=False):
+        _show(pair[0], example.before, f"{example.study}\n{example.told}")
+        if example.after.size:
+            _show(pair[1], example.after, "\nrepaired")
+        else:
+            pair[1].text(0.5, 0.5, "removed", ha="center", va="center")
+    return _without_axes(figure)
+
+
+def _results(pictures: list[Slices]) -> list[Picture]:
+    """A middle slice of the first studies."""
+    results = [p for p in pictures if p.kind == RESULT][:_RESULTS]
+    if not results:
+        return []
+    columns = min(len(results), 2 * _COLUMNS)
+    figure = _figure(columns, -(-len(results) // columns))
+    for axis, result in zip(
+        figure.subplots(-(-len(results) // columns), columns, squeeze=False).flat, results, strict=False
+    ):
+        _show(axis, result.after, f"{result.study}\n{result.told}")
+    return [Picture(_without_axes(figure), "The middle slice at the first frame.", "results")]
+
+
+def _figure(columns: int, rows: int) -> Figure:
+    """An empty figure for small pictures."""
+    figure = Figure(figsize=(2.0 * columns, 2.3 * rows), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _show(axis, image: np.ndarray, title: str) -> None:
+    """One small picture."""
+    axis.imshow(image, cmap="gray", vmin=0, vmax=255)
+    axis.set_title(title, fontsize=6)
+
+
+def _without_axes(figure: Figure) -> Figure:
+    """Pictures need no ticks."""
+    for axis in figure.axes:
+        axis.axis("off")
+    return figure

@@ -93,7 +93,7 @@ def to_cine(slices: Sequence[Slice]) -> Cine:
     )
     for z, s in enumerate(ordered):
         stack[:, z] = s.frames
-    start = float(np.mean(along - dz * np.arange(len(ordered)))) - along[0]
+    start = float(np.median(along - dz * np.arange(len(ordered)))) - along[0]
     axes = np.stack(
         [first.row * first.spacing[0], first.column * first.spacing[1], first.normal * dz], axis=1
     )

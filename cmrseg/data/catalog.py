@@ -12,7 +12,7 @@ import pandas as pd
 
 from cmrseg.cine import Cine
 from cmrseg.data.layouts import ALL, ImageFile, list_images, png_file
-from cmrseg.data.splits import apply_splits, draw_splits, leak_notes
+from cmrseg.data.splits import apply_splits, draw_splits, leak_notes, patients_of
 from cmrseg.io.images import is_nifti, load_image, load_mask, read_grid, stem
 from cmrseg.labels import Label, get_scheme
 from cmrseg.problems import DataError, Problem, existing_folder
@@ -132,7 +132,7 @@ def read_catalog(root: Path, *, labels: str | None = None, splits: Sequence[str]
     if not rows:
         raise DataError(problems[0].extra_info if problems else f"no images in {root}")
     table, split_notes = apply_splits(pd.DataFrame(rows, columns=list(COLUMNS)), root)
-    notes += [*_spacing_notes(table), *leak_notes(table), *split_notes]
+    notes += [*_spacing_notes(table), *leak_notes(table, patients_of(table, root)), *split_notes]
     catalog = Catalog(table, problems, notes, root)
     return catalog.select(splits) if splits else catalog
 
@@ -155,7 +155,8 @@ def assign_splits(catalog: Catalog, *, seed: int) -> Catalog:
     """
     if {"train", "val"} <= set(catalog.table["split"]):
         return catalog
-    table, note = draw_splits(catalog.table, seed=seed)
+    patients = patients_of(catalog.table, catalog.root)
+    table, note = draw_splits(catalog.table, seed=seed, patients=patients)
     return replace(catalog, table=table, notes=[*catalog.notes, note])
 
 

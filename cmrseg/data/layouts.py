@@ -82,8 +82,8 @@ def list_images(root: Path) -> tuple[list[ImageFile], list[str]]:
     return files, [f"data layout: {layout.name}", *layout.notes(root), *_unnamed_note(files, root)]
 
 
-def read_table(path: Path, types: Mapping[str, type] | type) -> pd.DataFrame:
-    """A comma-separated table.
+def read_table(path: Path, types: Mapping[str, type] | type, *, separator: str = ",") -> pd.DataFrame:
+    """A table of text.
 
     Raises
     ------
@@ -91,10 +91,10 @@ def read_table(path: Path, types: Mapping[str, type] | type) -> pd.DataFrame:
         If it is empty, no UTF-8 text, or holds text where numbers are needed.
     """
     try:
-        return pd.read_csv(path, dtype=types)
+        return pd.read_csv(path, dtype=types, sep=separator)
     except ValueError as error:  # those of pandas for bad tables are kinds of it
         reason = str(error).splitlines()[0]
-        raise DataError(f"{path} cannot be read as a comma-separated table ({reason})") from None
+        raise DataError(f"{path} cannot be read as a table ({reason})") from None
 
 
 def _catalog_csv(root: Path) -> Iterator[ImageFile]:

@@ -44,8 +44,32 @@ def apply_splits(table: pd.DataFrame, root: Path) -> tuple[pd.DataFrame, list[st
     ] * bool(lost)
 
 
-def draw_splits(table: pd.DataFrame, *, seed: int) -> tuple[pd.DataFrame, str]:
-    """Draw the missing splits by subject.
+def patients_of(table: pd.DataFrame, root: Path) -> pd.Series:
+    """Whose images they are: several curated studies may be of one patient, as ``studies.tsv`` tells.
+
+    Parameters
+    ----------
+    table
+        Rows of a catalog.
+    root
+        Folder of the data set.
+
+    Returns
+    -------
+    The patient of every row; the subject itself where nothing is told.
+    """
+    path = root / "studies.tsv"
+    told = read_table(path, str, separator="\t") if path.is_file() else pd.DataFrame()
+    if not {"study", "subject"} <= set(told.columns):
+        return table["subject"]
+    told = told.dropna(subset=["study", "subject"]).drop_duplicates("study").set_index("study")["subject"]
+    return table["subject"].map(told).fillna(table["subject"])
+
+
+def draw_splits(
+    table: pd.DataFrame, *, seed: int, patients: pd.Series | None = None
+) -> tuple[pd.DataFrame, str]:
+    """Draw the missing splits by subject, or by patient where those are told.
 
     Parameters
     ----------
@@ -53,6 +77,8 @@ def draw_splits(table: pd.DataFrame, *, seed: int) -> tuple[pd.DataFrame, str]:
         Rows of a catalog without training or without validation images.
     seed
         Of the random order of the subjects.
+    patients
+        The patient of every row, see `patients_of`.
 
     Returns
     -------
@@ -65,7 +91,8 @@ def draw_splits(table: pd.DataFrame, *, seed: int) -> tuple[pd.DataFrame, str]:
     """
     have = set(table["split"])
     own = _pool_split(have)
-    pool = sorted(table.loc[table["split"] == own, "subject"].unique())
+    patients = table["subject"] if patients is None else patients
+    pool = sorted(patients[table["split"] == own].unique())
     if len(pool) + ("val" in have) < 2:
         raise DataError(
             f"{len(pool)} subject(s) with masks to train with; at least 2 are needed, one of them to validate"
@@ -75,16 +102,17 @@ def draw_splits(table: pd.DataFrame, *, seed: int) -> tuple[pd.DataFrame, str]:
     n_test = round(TEST_SHARE * len(pool)) if have == {""} and len(pool) >= 6 else 0
     chosen = dict.fromkeys(pool, "train") | dict.fromkeys(pool[:n_val], "val")
     chosen |= dict.fromkeys(pool[n_val : n_val + n_test], "test")
-    drawn = table["subject"].map(chosen).where(table["split"] == own, table["split"])
+    drawn = patients.map(chosen).where(table["split"] == own, table["split"])
     note = (
         f"split by subject with seed {seed}: {len(pool) - n_val - n_test} train, {n_val} val, {n_test} test"
     )
     return table.assign(split=drawn), note
 
 
-def leak_notes(table: pd.DataFrame) -> list[str]:
-    """Which subjects are in more than one split: scores on them mean little."""
-    splits = table[table["split"] != ""].groupby("subject")["split"].nunique()
+def leak_notes(table: pd.DataFrame, patients: pd.Series | None = None) -> list[str]:
+    """Which subjects (or patients) are in more than one split: scores on them mean little."""
+    patients = table["subject"] if patients is None else patients
+    splits = table[table["split"] != ""].groupby(patients)["split"].nunique()
     shared = sorted(splits.index[splits > 1])
     return [f"{len(shared)} subject(s) are in more than one split: {', '.join(shared[:5])}"] * bool(shared)
 

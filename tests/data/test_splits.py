@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from cmrseg.data.catalog import COLUMNS, Catalog, assign_splits, read_catalog
-from cmrseg.data.splits import apply_splits, leak_notes
+from cmrseg.data.splits import apply_splits, draw_splits, leak_notes, patients_of
 from cmrseg.problems import DataError
 
 
@@ -164,3 +164,20 @@ def test_blanks_around_the_name_of_a_split_do_not_matter():
 def test_data_without_splits_tell_where_a_training_run_wrote_them():
     with pytest.raises(DataError, match=r"the data has: none; .* OUT/splits\.csv: copy it beside the data"):
         table_of(a="").select(["val"])
+
+
+def test_studies_of_one_patient_stay_together(tmp_path):
+    names = [f"S{n}{part}" for n in range(8) for part in "ab"]
+    table = pd.DataFrame({"subject": names, "split": ""})
+    told = pd.DataFrame({"study": names, "subject": [name[:-1] for name in names]})
+    told.to_csv(tmp_path / "studies.tsv", sep="\t", index=False)
+    patients = patients_of(table, tmp_path)
+    drawn, _ = draw_splits(table, seed=3, patients=patients)
+    assert drawn.groupby(patients)["split"].nunique().max() == 1
+    assert set(drawn["split"]) == {"train", "val", "test"}
+    assert leak_notes(table.assign(split=["train", "val"] * 8), patients)[0].startswith("8 subject(s)")
+
+
+def test_without_studies_every_subject_is_a_patient(tmp_path):
+    table = pd.DataFrame({"subject": ["a", "b"], "split": ""})
+    assert patients_of(table, tmp_path).tolist() == ["a", "b"]

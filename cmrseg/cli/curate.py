@@ -76,8 +76,8 @@ def _rows(studies: pd.DataFrame) -> list[list[object]]:
         [
             study.study,
             study.status,
-            f"{study.x} x {study.y} x {study.slices} x {study.phases}",
-            f"{study.dx:.2f} x {study.dy:.2f} x {study.dz:.2f}",
+            f"{study.x} x {study.y} x {study.slices} x {study.phases}" if study.reason == "" else "–",
+            f"{study.dx:.2f} x {study.dy:.2f} x {study.dz:.2f}" if study.reason == "" else "–",
             study.problems,
         ]
         for study in studies.head(_SHOWN_STUDIES).itertuples()

@@ -61,10 +61,10 @@ class Study:
 
     study: str
     status: str
-    x: int = 0
-    y: int = 0
-    slices: int = 0
-    phases: int = 0
+    x: int | None = None
+    y: int | None = None
+    slices: int | None = None
+    phases: int | None = None
     dx: float = float("nan")
     dy: float = float("nan")
     dz: float = float("nan")
@@ -157,7 +157,7 @@ def _curated(examination: Examination, digest: str) -> tuple[Record, Pictures]:
         problems = [replace(p, study=examination.name + parts[0][0]) for p in problems + found]
     except DataError as error:
         parts = []
-        problems.append(_failure(error))
+        problems = _named([*problems, _failure(error)], examination.name)
         studies.append(Study(examination.name, FAILED, reason=str(error)))
     for suffix, members in parts:
         made = _measurement(examination, examination.name + suffix, members)
@@ -240,12 +240,7 @@ def _private(record: Record, examination: Examination) -> Record:
             replace(s, problems=counts[s.study], subject=examination.subject, reason=clean(s.reason))
             for s in record.studies
         ],
-        problems=[
-            replace(
-                p, study=p.study or examination.name, image=clean(p.image), extra_info=clean(p.extra_info)
-            )
-            for p in record.problems
-        ],
+        problems=[replace(p, image=clean(p.image), extra_info=clean(p.extra_info)) for p in record.problems],
         used=[replace(u, file=clean(u.file)) for u in record.used],
         series=[replace(s, description=clean(s.description)) for s in record.series],
     )

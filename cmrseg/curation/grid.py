@@ -96,7 +96,7 @@ def _deviations(s: Slice, plane: Plane, rules: Rules) -> list[Problem]:
         found.append(s.problem(kinds.ROTATION, "rotation", f"{_rotation_deg(s, plane):.2f} degrees"))
     if abs(np.array(s.spacing) / plane.spacing - 1).max() > rules.spacing_tolerance:
         found.append(
-            s.problem(kinds.PIXEL_SPACING, done, f"expected: {plane.spacing} mm, actual: {s.spacing} mm")
+            s.problem(kinds.PIXEL_SPACING, done, f"expected: {_mm(plane.spacing)}, actual: {_mm(s.spacing)}")
         )
     if s.size != plane.size:
         found.append(s.problem(kinds.IMAGE_SIZE, done, f"expected: {plane.size}, actual: {s.size}"))
@@ -107,6 +107,11 @@ def _deviations(s: Slice, plane: Plane, rules: Rules) -> list[Problem]:
             s.problem(kinds.SHIFT, "moved", f"{np.linalg.norm(off_axis):.2f} mm off the axis of the stack")
         )
     return found
+
+
+def _mm(spacing: tuple[float, float]) -> str:
+    """A pixel size for the log."""
+    return f"{spacing[0]:.6g} x {spacing[1]:.6g} mm"
 
 
 def _rotation_deg(s: Slice, plane: Plane) -> float:

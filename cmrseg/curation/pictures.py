@@ -32,14 +32,15 @@ Pictures = list[Picture]
 
 
 def take_pictures(before: Sequence[Slice], after: Sequence[Slice], problems: Sequence[Problem]) -> Pictures:
-    """Pictures of the slices that a repair logged, one per kind of problem."""
+    """Pictures of the slices that a repair removed or resampled, one per kind of problem."""
     by_image = {s.images[0].name: s for s in before}
     now = {s.images[0].name: s for s in after}
     taken: dict[str, Picture] = {}
     for problem in problems:
         if problem.image in by_image and problem.problem not in taken:
             old, new = by_image[problem.image], now.get(problem.image)
-            if new is not old:
+            resampled = new is None or (new.corner is not old.corner and new.frames is not old.frames)
+            if resampled:
                 after_it = np.empty((0, 0), np.uint8) if new is None else _grey(new)
                 taken[problem.problem] = Picture(
                     "", problem.problem, problem.extra_info, _grey(old), after_it

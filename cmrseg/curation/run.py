@@ -246,6 +246,7 @@ def _write_tables(target: Path, damaged: list[Problem], notes: list[str], unread
     """Tables of all examinations that the target holds, of this run and of earlier ones."""
     records = [r for path in sorted((target / RECORDS).glob("*.json")) if (r := read_record(path))]
     studies = _table([s for r in records for s in r.studies], Study).sort_values("study", ignore_index=True)
+    studies = studies.astype(dict.fromkeys(("x", "y", "slices", "phases"), "Int64"))
     problems = problem_table([p for r in records for p in r.problems] + damaged)
     problems["published_kind"] = problems["problem"].map(kinds.PUBLISHED).fillna("")
     used = _table([u for r in records for u in r.used], UsedImage)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 import pandas as pd
@@ -16,10 +17,11 @@ from cmrseg.curation.run import RECORDS, CurationRun, Options, Progress, curate
 from cmrseg.io.atomic import write_text
 from cmrseg.report.html import Picture, Section, Table, render_report
 
-_PICTURES_PER_KIND = 3
+_PICTURES_PER_KIND = 2
 _RESULTS = 12
 _MAX_ROWS = 200
 _COLUMNS = 3
+_TITLE_WIDTH = 34
 
 
 def curate_and_report(
@@ -52,7 +54,10 @@ def write_curation_report(run: CurationRun, target: Path, options: Options) -> P
         Section(
             "What came out", tables=[Table(_head(run.studies), "studies.tsv")], pictures=_results(pictures)
         ),
-        Section("Which series were used", tables=[Table(_head(run.series), "series.tsv")]),
+        Section(
+            "Which series were used",
+            tables=[Table(_head(_series_table(run.series)), "One row per series: series.tsv")],
+        ),
     ]
     provenance = {"cmrseg": __version__, "rules": vars(options.rules), "series": ", ".join(options.series)}
     return write_text(
@@ -75,6 +80,25 @@ def _failures(run: CurationRun) -> list[str]:
     """One sentence per failed study."""
     failed = run.studies[run.studies["status"] != "ok"].head(_MAX_ROWS)
     return [f"{row.study}: {row.reason}" for row in failed.itertuples()]
+
+
+def _series_table(series: pd.DataFrame) -> pd.DataFrame:
+    """Series of an examination that had the same fate as one row."""
+    if series.empty:
+        return series
+    alike = ["study", "description", "phases", "chosen", "reason"]
+    groups = series.fillna({"description": ""}).groupby(alike, sort=False)
+    table = groups.agg(
+        series=("series", _range), positions=("positions", "sum"), angle_deg=("angle_deg", "median")
+    ).reset_index()
+    table["used"] = table.pop("chosen").map({True: "yes", False: "no"})
+    return table[["study", "series", "description", "positions", "phases", "angle_deg", "used", "reason"]]
+
+
+def _range(numbers: pd.Series) -> str:
+    """First and last of some numbers."""
+    first, last = numbers.min(), numbers.max()
+    return str(first) if first == last else f"{first} to {last}"
 
 
 def _head(table: pd.DataFrame) -> pd.DataFrame:
@@ -102,10 +126,10 @@ def _caption(kind: str, count: int) -> str:
 
 def _pairs(examples: list[Slices]) -> Figure:
     """Slices before and after, side by side."""
-    figure = _figure(2 * _PICTURES_PER_KIND, 1)
-    axes = figure.subplots(1, 2 * _PICTURES_PER_KIND, squeeze=False)[0]
+    figure = _figure(2 * len(examples), 1)
+    axes = figure.subplots(1, 2 * len(examples), squeeze=False)[0]
     for pair, example in zip(axes.reshape(-1, 2), examples, strict=False):
-        _show(pair[0], example.before, f"{example.study}\n{example.told}")
+        _show(pair[0], example.before, f"{example.study}\n{fill(example.told, _TITLE_WIDTH)}")
         if example.after.size:
             _show(pair[1], example.after, "\nrepaired")
         else:
@@ -137,7 +161,7 @@ def _figure(columns: int, rows: int) -> Figure:
 def _show(axis, image: np.ndarray, title: str) -> None:
     """One small picture."""
     axis.imshow(image, cmap="gray", vmin=0, vmax=255)
-    axis.set_title(title, fontsize=6)
+    axis.set_title(title, fontsize=7)
 
 
 def _without_axes(figure: Figure) -> Figure:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from typing import TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+_KILLED = (
+    "a worker process was killed, most often because memory ran out; what is finished is kept: "
+    "run the same command again, with fewer processes"
+)
 
 
 def map_studies(
@@ -40,6 +46,8 @@ def map_studies(
     ------
     ValueError
         If ``jobs`` is not positive, or a scheduler is named and dask is not installed.
+    ChildProcessError
+        If a worker was killed.
     """
     if jobs < 1:
         raise ValueError(f"jobs must be at least 1 (processes), got {jobs}")
@@ -53,8 +61,11 @@ def map_studies(
 def _map_processes(function: Callable[[Item], Result], items: list[Item], jobs: int) -> Iterator[Result]:
     """Results of spawned processes; fork would copy the threads of torch and of OpenMP half-alive."""
     workers = max(1, min(jobs, len(items)))
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(function, items)
+    try:
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            yield from pool.map(function, items)
+    except BrokenProcessPool:
+        raise ChildProcessError(_KILLED) from None
 
 
 def _connect(scheduler: str):
@@ -71,6 +82,11 @@ def _connect(scheduler: str):
 
 def _map_dask(function: Callable[[Item], Result], items: list[Item], client) -> Iterator[Result]:
     """Results of a dask cluster, each handed on as soon as those before it are there."""
+    from dask.distributed import KilledWorker
+
     with client:
-        for future in client.map(function, items, pure=False):
-            yield future.result()
+        try:
+            for future in client.map(function, items, pure=False):
+                yield future.result()
+        except KilledWorker:
+            raise ChildProcessError(_KILLED) from None

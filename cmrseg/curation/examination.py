@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -112,7 +113,15 @@ def curate_examination(examination: Examination) -> Record:
     done = read_record(path)
     if done and done.digest == digest and _is_whole(done, examination.target):
         return done
-    record, pictures = _curated(examination, digest)
+    try:
+        record, pictures = _curated(examination, digest)
+    except OSError:
+        raise
+    # One strange examination must not stop a thousand others; it is tried again on the next call.
+    except Exception as error:
+        if os.environ.get("CMRSEG_DEBUG"):
+            raise
+        record, pictures = _unexpected(examination, error), []
     if done:
         _remove_stale(done, record, examination.target)
     save_pictures(pictures, path.with_suffix(".npz"))
@@ -166,6 +175,14 @@ def _curated(examination: Examination, digest: str) -> tuple[Record, Pictures]:
         used += made[2]
         pictures += made[3]
     return _private(Record(studies, problems, used, series, digest), examination), pictures
+
+
+def _unexpected(examination: Examination, error: Exception) -> Record:
+    """The record of an examination that the program could not cope with."""
+    reason = f"unexpected {type(error).__name__}; CMRSEG_DEBUG=1 shows where, please report it"
+    problem = replace(_failure(DataError(reason)), study=examination.name)
+    study = Study(examination.name, FAILED, problems=1, subject=examination.subject, reason=reason)
+    return Record([study], [problem], [], [], digest="")
 
 
 def _measurement(

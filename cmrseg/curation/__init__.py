@@ -1,0 +1,1 @@
+"""From the DICOM files of a hospital to clean short-axis cines."""

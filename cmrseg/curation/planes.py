@@ -6,15 +6,17 @@ from collections.abc import Sequence
 
 from cmrseg.curation import kinds
 from cmrseg.curation.rules import Rules
-from cmrseg.curation.slices import Slice, angle_deg, largest_mode, mean_normal
+from cmrseg.curation.slices import Slice, angle_deg, are_parallel, mean_normal
 from cmrseg.problems import Problem
 
 
 def remove_tilted(slices: Sequence[Slice], rules: Rules) -> tuple[list[Slice], list[Problem]]:
     """Leave out slices that are not parallel to most others."""
-    usual = largest_mode([tuple(round(abs(float(v)), 3) for v in s.normal) for s in slices])
-    reference = next(s for s in slices if tuple(round(abs(float(v)), 3) for v in s.normal) == usual)
-    parallel = [s for s in slices if abs(float(s.normal @ reference.normal)) >= 1 - rules.parallel_cosine]
+    groups = are_parallel(slices, rules.parallel_cosine)
+    reference = slices[int(groups.sum(axis=1).argmax())]
+    parallel = [
+        s for s, is_parallel in zip(slices, groups[slices.index(reference)], strict=True) if is_parallel
+    ]
     problems = [
         s.problem(
             kinds.ORIENTATION,

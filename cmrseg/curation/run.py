@@ -176,7 +176,7 @@ def _examinations(images: Sequence[DicomImage], target: Path, options: Options) 
     salt = "" if options.tell else load_salt()
     taken: set[str] = set()
     examinations = []
-    for key, members in sorted(groups.items(), key=lambda item: _age(item[1])):
+    for key, members in sorted(groups.items(), key=lambda item: _when(item[1])):
         patient = key if is_anonymous or not patients[key] else patients[key]
         name = _free(_study_name(key, members, options, salt), taken)
         subject = safe_name(patient) if options.tell else pseudonym(patient, salt, prefix="P")
@@ -209,9 +209,9 @@ def _patient(members: Sequence[DicomImage]) -> str:
     return members[0].patient_id
 
 
-def _age(members: Sequence[DicomImage]) -> tuple[tuple[str, ...], str]:
-    """Sorts examinations: by what they tell of date, then by their UID."""
-    return min(image.identity for image in members), members[0].study_uid
+def _when(members: Sequence[DicomImage]) -> tuple[str, str]:
+    """Sorts examinations by their date, then by their UID."""
+    return min((image.study_date, image.study_uid) for image in members)
 
 
 def _free(name: str, taken: set[str]) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cmrseg.curation.rules import Rules
-from cmrseg.curation.slices import Slice, angle_deg, mean_normal
+from cmrseg.curation.slices import Slice, angle_deg, are_parallel, mean_normal
 from cmrseg.problems import DataError
 
 # From the base to the apex of a heart in its usual place (LPS: to the left, forward and down).
@@ -136,8 +136,7 @@ def _stacks(slices: list[Slice], rules: Rules) -> list[list[Slice]]:
     """Groups of parallel slices with enough positions, the largest first."""
     left, stacks = list(slices), []
     while left:
-        normals = np.array([s.normal for s in left])
-        parallel = abs(normals @ normals.T) >= 1 - rules.parallel_cosine
+        parallel = are_parallel(left, rules.parallel_cosine)
         counts = [_positions([left[n] for n in np.flatnonzero(row)], rules) for row in parallel]
         members = parallel[int(np.argmax(counts))]
         if max(counts) < rules.min_slices:

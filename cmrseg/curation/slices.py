@@ -134,6 +134,12 @@ def mean_normal(slices: Sequence[Slice]) -> np.ndarray:
     return mean / np.linalg.norm(mean)
 
 
+def are_parallel(slices: Sequence[Slice], tolerance: float) -> np.ndarray:
+    """Which slices are parallel to which, shape ``(n, n)``; ``tolerance`` is 1 - cosine of the angle."""
+    normals = np.array([s.normal for s in slices])
+    return abs(normals @ normals.T) >= 1 - tolerance
+
+
 def angle_deg(s: Slice, normal: np.ndarray) -> float:
     """Angle between a slice and the plane of a unit normal."""
     return math.degrees(math.acos(min(1.0, abs(float(s.normal @ normal)))))

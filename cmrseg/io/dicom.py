@@ -81,8 +81,8 @@ class DicomImage:
         Stored value to intensity.
     pixels
         Where the pixel values lie.
-    patient_id, identity
-        Whose image it is, and all values that must not be told: names, ids, dates.
+    patient_id, study_date, identity
+        Whose image it is, when it was made, and all values that must not be told: names, ids, dates.
     """
 
     path: Path
@@ -110,6 +110,7 @@ class DicomImage:
     intercept: float
     pixels: PixelData
     patient_id: str
+    study_date: str
     identity: tuple[str, ...]
 
 
@@ -271,6 +272,7 @@ def _common(header: Header) -> dict[str, object]:
         "rows": rows,
         "columns": columns,
         "patient_id": read.text(header, "PatientID"),
+        "study_date": read.text(header, "StudyDate"),
         "identity": read.identity(header),
     }
 

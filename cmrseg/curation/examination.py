@@ -159,11 +159,13 @@ def _curated(examination: Examination, digest: str) -> tuple[Record, Pictures]:
     try:
         slices, problems = find_slices(examination.images)
         selection = select_short_axis(slices, examination.rules, series=examination.series)
-        series, problems = selection.series, _of(problems, selection.slices)
+        series = [replace(s, study=examination.name) for s in selection.series]
+        problems = _of(problems, selection.slices)
         slices, found = remove_tilted(selection.slices, examination.rules)
         problems += found
         parts, found = split_repeats(slices, examination.rules, examination.name)
-        problems = [replace(p, study=examination.name + parts[0][0]) for p in problems + found]
+        problems = _by_part([*problems, *found], parts, examination.name)
+        series = _series_by_part(series, parts, examination.name)
     except DataError as error:
         parts = []
         problems = _named([*problems, _failure(error)], examination.name)
@@ -236,6 +238,20 @@ def _of(problems: list[Problem], slices: list[Slice]) -> list[Problem]:
 def _named(problems: list[Problem], study: str) -> list[Problem]:
     """Problems under the name of their study."""
     return [replace(problem, study=study) for problem in problems]
+
+
+def _by_part(problems: list[Problem], parts: list[tuple[str, list[Slice]]], name: str) -> list[Problem]:
+    """Problems under the name of the measurement whose image they are about, else of the first."""
+    suffixes = {image.name: suffix for suffix, members in parts for s in members for image in s.images}
+    return [replace(p, study=name + suffixes.get(p.image, parts[0][0])) for p in problems]
+
+
+def _series_by_part(
+    series: list[SeriesChoice], parts: list[tuple[str, list[Slice]]], name: str
+) -> list[SeriesChoice]:
+    """Series under the name of the measurement that uses them; rejected ones belong to the examination."""
+    suffixes = {s.images[0].series_number: suffix for suffix, members in parts for s in members}
+    return [replace(s, study=name + (suffixes.get(s.series, "") if s.chosen else "")) for s in series]
 
 
 def _failure(error: DataError) -> Problem:

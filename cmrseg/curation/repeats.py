@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
@@ -12,8 +11,6 @@ from cmrseg.curation import kinds
 from cmrseg.curation.rules import Measurement, Rules
 from cmrseg.curation.slices import Slice
 from cmrseg.problems import Problem
-
-_RANGE = re.compile(r"(.*?)(\d+)\.\.(.*?)(\d+)")
 
 
 def split_repeats(
@@ -44,7 +41,12 @@ def split_repeats(
     else:
         parts = [("", list(slices))]
     if len(parts) < 2:
-        return parts, []
+        told = (
+            f"the rules name series of this study that it does not have: {by_hand[0].series}"
+            if by_hand
+            else ""
+        )
+        return parts, [slices[0].problem(kinds.REPEATED, "not split", told)] * bool(by_hand)
     return parts, [
         members[0].problem(kinds.REPEATED, f"study split: {suffix}", f"{len(members)} slices")
         for suffix, members in parts
@@ -64,16 +66,7 @@ def _is_of(s: Slice, measurement: Measurement) -> bool:
     """Whether a slice belongs to the series that a measurement names."""
     first = s.images[0]
     names = {PurePosixPath(first.name).parent.name, first.description, str(first.series_number)}
-    return any(name in names for entry in measurement.series for name in _expanded(entry))
-
-
-def _expanded(entry: str) -> list[str]:
-    """The names of a range such as ``sax_12..sax_22``."""
-    match = _RANGE.fullmatch(entry)
-    if not match:
-        return [entry]
-    prefix, start, _, stop = match.groups()
-    return [f"{prefix}{number}" for number in range(int(start), int(stop) + 1)]
+    return bool(names & measurement.names)
 
 
 def _divide(slices: list[Slice], rules: Rules) -> list[list[Slice]]:

@@ -12,6 +12,8 @@ from typing import get_type_hints
 
 from cmrseg.problems import DataError
 
+_RANGE = re.compile(r"(.*?)(\d+)\.\.\1(\d+)")
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -31,6 +33,21 @@ class Measurement:
     series: tuple[str, ...]
     suffix: str = "_b"
     rest: str = "_a"
+
+    def __post_init__(self) -> None:
+        if (
+            not self.series
+            or not isinstance(self.series, tuple)
+            or not all(isinstance(s, str) for s in self.series)
+        ):
+            raise ValueError(f"series of study {self.study} must be a list of names, got {self.series!r}")
+        if not self.names:
+            raise ValueError(f"series of study {self.study} is a range without members: {self.series}")
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names of the series, ranges expanded."""
+        return frozenset(name for entry in self.series for name in _expanded(entry))
 
 
 @dataclass(frozen=True)
@@ -141,14 +158,25 @@ def load_rules(path: Path) -> Rules:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise DataError(f"rules {path} cannot be read: {error}") from None
     try:
-        measurements = tuple(_record(Measurement, entry) for entry in table.pop("measurements", []))
+        measurements = tuple(_record(Measurement, entry) for entry in _list(table.pop("measurements", [])))
         return _record(Rules, {**table, "measurements": measurements})
     except (TypeError, ValueError) as error:
         raise DataError(f"rules {path}: {error}") from None
 
 
+def _expanded(entry: str) -> list[str]:
+    """The names of a range such as ``sax_12..sax_22``."""
+    match = _RANGE.fullmatch(entry)
+    if not match:
+        return [entry]
+    prefix, start, stop = match.groups()
+    return [f"{prefix}{number:0{len(start)}}" for number in range(int(start), int(stop) + 1)]
+
+
 def _record(kind: type, table: Mapping[str, object]):
     """A dataclass from a table of TOML."""
+    if not isinstance(table, dict):
+        raise ValueError(f"measurements must be [[measurements]] tables, got {table!r}")
     hints = get_type_hints(kind)
     for name, value in table.items():
         if name not in hints:
@@ -161,6 +189,11 @@ def _record(kind: type, table: Mapping[str, object]):
         if hints[name] in (int, float) and not isinstance(value, int if hints[name] is int else (int, float)):
             raise ValueError(f"{name} must be a number, got {value!r}")
     return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in table.items()})
+
+
+def _list(value: object) -> list:
+    """A list, whatever stands there."""
+    return value if isinstance(value, list) else [value]
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

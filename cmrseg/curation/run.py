@@ -16,7 +16,6 @@ from cmrseg.curation.examination import (
     FAILED,
     RECORDS,
     Examination,
-    Record,
     Study,
     UsedImage,
     curate_examination,
@@ -250,7 +249,7 @@ def _write_tables(target: Path, damaged: list[Problem], notes: list[str], unread
     problems = problem_table([p for r in records for p in r.problems] + damaged)
     problems["published_kind"] = problems["problem"].map(kinds.PUBLISHED).fillna("")
     used = _table([u for r in records for u in r.used], UsedImage)
-    series = pd.concat([pd.DataFrame()] + [_series_table(record) for record in records], ignore_index=True)
+    series = _table([s for r in records for s in r.series], SeriesChoice)
     for name, table in (
         ("studies", studies),
         ("problems", problems),
@@ -259,13 +258,6 @@ def _write_tables(target: Path, damaged: list[Problem], notes: list[str], unread
     ):
         write_table(table, target / f"{name}.tsv")
     return CurationRun(studies, problems, series, notes, unreadable)
-
-
-def _series_table(record: Record) -> pd.DataFrame:
-    """The series of one examination."""
-    table = _table(record.series, SeriesChoice)
-    table.insert(0, "study", record.studies[0].study)
-    return table
 
 
 def _table(rows: Sequence[object], kind: type) -> pd.DataFrame:

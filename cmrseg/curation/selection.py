@@ -37,6 +37,7 @@ class SeriesChoice:
     ``angle_deg`` is the angle between its slices and those of the chosen stack.
     """
 
+    study: str
     series: int
     description: str
     positions: int
@@ -224,6 +225,7 @@ def _series_table(
         why = Counter(reasons[id(s)] for s in members if s not in chosen).most_common(1)
         rows.append(
             SeriesChoice(
+                study="",
                 series=number,
                 description=members[0].images[0].description,
                 positions=len(members),

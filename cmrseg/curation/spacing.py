@@ -17,6 +17,11 @@ from cmrseg.curation.slices import Slice, mean_normal
 from cmrseg.problems import DataError, Problem
 
 _ROUNDING_MM = 0.01  # of the published mode
+_FILLED = {
+    "copy": "previous slice copied",
+    "interpolate": "interpolated",
+    "leave": "none: slices beyond the gap lie one spacing too close in the file",
+}
 
 
 def in_order(slices: Sequence[Slice]) -> tuple[list[Slice], np.ndarray]:
@@ -94,9 +99,7 @@ def fill_missing(slices: Sequence[Slice], rules: Rules) -> tuple[list[Slice], li
     filled, problems = [ordered[0]], []
     for before, after, gap in zip(ordered, ordered[1:], np.diff(along), strict=False):
         if abs(gap - 2 * expected) <= rules.slice_tolerance_mm:
-            told = {"copy": "previous slice copied", "interpolate": "interpolated", "leave": "none"}[
-                rules.missing_slice
-            ]
+            told = _FILLED[rules.missing_slice]
             problems.append(before.problem(kinds.SPACING_MISSING, told, _told(expected, gap)))
             if rules.missing_slice != "leave":
                 filled.append(_between(before, after, rules))

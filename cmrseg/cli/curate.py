@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cmrseg.cli.console import note, progress_steps, show_table, warn_of_problems
+from cmrseg.cli.console import complain, note, progress_steps, show_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,7 +66,10 @@ def curate(
         note(f"{study}: {reason}")
     note(f"tables, log and report of {len(run.studies)} studies: {target / 'report.html'}")
     if run.failed or run.unreadable:
-        warn_of_problems(run.failed + run.unreadable, target / "problems.tsv")
+        complain(
+            f"{run.failed} study(s) failed, {run.unreadable} file(s) could not be read; "
+            f"see {target / 'problems.tsv'}"
+        )
         raise typer.Exit(1)
 
 

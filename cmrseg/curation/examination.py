@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Container, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -14,12 +16,12 @@ from cmrseg.cine import Cine
 from cmrseg.curation import kinds
 from cmrseg.curation.pictures import Pictures, picture_of, save_pictures
 from cmrseg.curation.planes import remove_tilted
-from cmrseg.curation.privacy import redact
+from cmrseg.curation.privacy import without_identity
 from cmrseg.curation.repairs import repair, rotated, to_cine
 from cmrseg.curation.repeats import split_repeats
 from cmrseg.curation.rules import Rules
-from cmrseg.curation.selection import SeriesChoice, select_short_axis
-from cmrseg.curation.slices import Slice, find_slices, load_frames
+from cmrseg.curation.selection import SeriesChoice, select_short_axis, series_key
+from cmrseg.curation.slices import Slice, find_slices, load_frames, typical_gap_mm
 from cmrseg.io.atomic import write_text
 from cmrseg.io.dicom import DicomImage
 from cmrseg.io.images import save_image
@@ -37,6 +39,8 @@ class Examination:
     ----------
     name, subject
         Names of the study and of the patient in all that is written.
+    key
+        What the examination is recognised by in a later run.
     images
         Headers of all its image planes.
     rules, series
@@ -49,6 +53,7 @@ class Examination:
 
     name: str
     subject: str
+    key: str
     images: tuple[DicomImage, ...]
     rules: Rules
     series: tuple[str, ...]
@@ -94,6 +99,7 @@ class Record:
     used: list[UsedImage]
     series: list[SeriesChoice]
     digest: str
+    key: str
 
 
 def curate_examination(examination: Examination) -> Record:
@@ -123,7 +129,7 @@ def curate_examination(examination: Examination) -> Record:
             raise
         record, pictures = _unexpected(examination, error), []
     if done:
-        _remove_stale(done, record, examination.target)
+        remove_cines(done, examination.target, kept={s.study for s in record.studies if s.status == OK})
     save_pictures(pictures, path.with_suffix(".npz"))
     write_text(json.dumps(asdict(record)), path)
     return record
@@ -144,6 +150,7 @@ def read_record(path: Path) -> Record | None:
             used=[UsedImage(**row) for row in told["used"]],
             series=[SeriesChoice(**row) for row in told["series"]],
             digest=told["digest"],
+            key=told["key"],
         )
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -151,32 +158,59 @@ def read_record(path: Path) -> Record | None:
 
 def _curated(examination: Examination, digest: str) -> tuple[Record, Pictures]:
     """All measurements of an examination, written; or the reason why there is none."""
-    pictures: Pictures = []
-    problems: list[Problem] = []
-    series: list[SeriesChoice] = []
-    studies: list[Study] = []
-    used: list[UsedImage] = []
+    images = examination.images if examination.tell else without_identity(examination.images)
     try:
-        slices, problems = find_slices(examination.images)
-        selection = select_short_axis(slices, examination.rules, series=examination.series)
-        series = [replace(s, study=examination.name) for s in selection.series]
-        problems = _of(problems, selection.slices)
-        slices, found = remove_tilted(selection.slices, examination.rules)
-        problems += found
-        parts, found = split_repeats(slices, examination.rules, examination.name)
-        problems = _by_part([*problems, *found], parts, examination.name)
-        series = _series_by_part(series, parts, examination.name)
-    except DataError as error:
-        parts = []
-        problems = _named([*problems, _failure(error)], examination.name)
-        studies.append(Study(examination.name, FAILED, reason=str(error)))
+        parts, series, problems = _measurements(images, examination)
+    except _NoCine as error:
+        problems = _named([*error.problems, _failure(error)], examination.name)
+        failed = Study(examination.name, FAILED, subject=examination.subject, reason=str(error))
+        return _counted(Record([failed], problems, [], error.series, digest, examination.key)), []
+    record = Record([], problems, [], series, digest, examination.key)
+    pictures: Pictures = []
     for suffix, members in parts:
         made = _measurement(examination, examination.name + suffix, members)
-        studies += made[0]
-        problems += made[1]
-        used += made[2]
+        record.studies.extend(made[0])
+        record.problems.extend(made[1])
+        record.used.extend(made[2])
         pictures += made[3]
-    return _private(Record(studies, problems, used, series, digest), examination), pictures
+    return _counted(record), pictures
+
+
+class _NoCine(DataError):
+    """An examination without a short-axis cine, with what is known about it."""
+
+    def __init__(self, reason: str, series: list[SeriesChoice], problems: list[Problem]) -> None:
+        super().__init__(reason)
+        self.series, self.problems = series, problems
+
+
+def _measurements(
+    images: Sequence[DicomImage], examination: Examination
+) -> tuple[list[tuple[str, list[Slice]]], list[SeriesChoice], list[Problem]]:
+    """The measurements of the short-axis stack, what became of the series, and what was wrong so far."""
+    name = examination.name
+    slices, problems = find_slices(images)
+    rules = _rules_for(slices, examination.rules)
+    selection = select_short_axis(slices, rules, series=examination.series)
+    series = {key: replace(choice, study=name) for key, choice in selection.series.items()}
+    if selection.failure:
+        raise _NoCine(selection.failure, list(series.values()), [])
+    problems = _of(problems, selection.slices)
+    try:
+        parallel, tilted = remove_tilted(selection.slices, rules)
+    except DataError as error:
+        raise _NoCine(str(error), list(series.values()), problems) from None
+    parts, repeated = split_repeats(parallel, rules, name)
+    for suffix, members in parts:
+        for s in members:
+            series[series_key(s)] = replace(series[series_key(s)], study=name + suffix)
+    return parts, list(series.values()), _by_part([*problems, *tilted, *repeated], parts, name)
+
+
+def _rules_for(slices: Sequence[Slice], rules: Rules) -> Rules:
+    """The rules with tolerances that suit the size of the heart."""
+    cines = [s for s in slices if len(s.images) >= rules.min_phases]
+    return rules.scaled_to(typical_gap_mm(cines, rules.parallel_cosine))
 
 
 def _unexpected(examination: Examination, error: Exception) -> Record:
@@ -184,7 +218,7 @@ def _unexpected(examination: Examination, error: Exception) -> Record:
     reason = f"unexpected {type(error).__name__}; CMRSEG_DEBUG=1 shows where, please report it"
     problem = replace(_failure(DataError(reason)), study=examination.name)
     study = Study(examination.name, FAILED, problems=1, subject=examination.subject, reason=reason)
-    return Record([study], [problem], [], [], digest="")
+    return Record([study], [problem], [], [], digest="", key=examination.key)
 
 
 def _measurement(
@@ -195,16 +229,17 @@ def _measurement(
     pictures: Pictures = []
     try:
         loaded, problems = load_frames(slices)
-        repaired = repair(loaded, examination.rules)
+        repaired = repair(loaded, _rules_for(loaded, examination.rules))
         pictures = [replace(p, study=study) for p in repaired.pictures] + [picture_of(study, repaired.slices)]
         problems = problems + repaired.problems
         versions = _versions(study, to_cine(repaired.slices), examination.rules)
         used = [image for name, _ in versions for image in _used_images(name, repaired.slices)]
         for name, cine in versions:
             save_image(cine, examination.target / name / "sa.nii.gz")
-        return [_study(name, cine) for name, cine in versions], _named(problems, study), used, pictures
+        written = [_study(name, examination.subject, cine) for name, cine in versions]
+        return written, _named(problems, study), used, pictures
     except DataError as error:
-        failed = Study(study, FAILED, reason=str(error))
+        failed = Study(study, FAILED, subject=examination.subject, reason=str(error))
         return [failed], _named([*problems, _failure(error)], study), [], pictures
 
 
@@ -215,9 +250,9 @@ def _versions(study: str, cine: Cine, rules: Rules) -> list[tuple[str, Cine]]:
     return [(study, cine), *turned]
 
 
-def _study(name: str, cine: Cine) -> Study:
+def _study(name: str, subject: str, cine: Cine) -> Study:
     """What a cine is like."""
-    return Study(name, OK, *cine.array.shape, *(round(v, 6) for v in cine.spacing))
+    return Study(name, OK, *cine.array.shape, *(round(v, 6) for v in cine.spacing), subject=subject)
 
 
 def _used_images(study: str, slices: list[Slice]) -> list[UsedImage]:
@@ -246,37 +281,15 @@ def _by_part(problems: list[Problem], parts: list[tuple[str, list[Slice]]], name
     return [replace(p, study=name + suffixes.get(p.image, parts[0][0])) for p in problems]
 
 
-def _series_by_part(
-    series: list[SeriesChoice], parts: list[tuple[str, list[Slice]]], name: str
-) -> list[SeriesChoice]:
-    """Series under the name of the measurement that uses them; rejected ones belong to the examination."""
-    suffixes = {s.images[0].series_number: suffix for suffix, members in parts for s in members}
-    return [replace(s, study=name + (suffixes.get(s.series, "") if s.chosen else "")) for s in series]
-
-
 def _failure(error: DataError) -> Problem:
     """The problem of a study that has failed."""
     return Problem("", kinds.FAILED, "study left out", "", str(error))
 
 
-def _private(record: Record, examination: Examination) -> Record:
-    """The record with problems counted, and without what identifies the patient."""
-    identity = () if examination.tell else {v for image in examination.images for v in image.identity}
-
-    def clean(text: str) -> str:
-        return redact(text, identity)
-
-    counts = {s.study: sum(p.study == s.study for p in record.problems) for s in record.studies}
-    return replace(
-        record,
-        studies=[
-            replace(s, problems=counts[s.study], subject=examination.subject, reason=clean(s.reason))
-            for s in record.studies
-        ],
-        problems=[replace(p, image=clean(p.image), extra_info=clean(p.extra_info)) for p in record.problems],
-        used=[replace(u, file=clean(u.file)) for u in record.used],
-        series=[replace(s, description=clean(s.description)) for s in record.series],
-    )
+def _counted(record: Record) -> Record:
+    """The record with the problems of every study counted."""
+    counts = Counter(problem.study for problem in record.problems)
+    return replace(record, studies=[replace(s, problems=counts[s.study]) for s in record.studies])
 
 
 def _digest(examination: Examination) -> str:
@@ -298,12 +311,14 @@ def _in_order(images: Iterable[DicomImage]) -> list[DicomImage]:
 
 def _is_whole(record: Record, target: Path) -> bool:
     """Whether all cines of a record are there."""
-    return all(s.status == FAILED or (target / s.study / "sa.nii.gz").is_file() for s in record.studies)
+    cines = [target / s.study / "sa.nii.gz" for s in record.studies if s.status == OK]
+    return all(path.is_file() and path.stat().st_size > 0 for path in cines)
 
 
-def _remove_stale(done: Record, record: Record, target: Path) -> None:
-    """Remove cines of an earlier run that this one did not write."""
-    written = {s.study for s in record.studies if s.status == OK}
-    for s in done.studies:
-        if s.study not in written:
+def remove_cines(record: Record, target: Path, *, kept: Container[str] = ()) -> None:
+    """Remove the cines of an earlier run, except those that have been written again."""
+    for s in record.studies:
+        if s.study not in kept:
             (target / s.study / "sa.nii.gz").unlink(missing_ok=True)
+            with suppress(OSError):  # a folder that holds a user's files stays
+                (target / s.study).rmdir()

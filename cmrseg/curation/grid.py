@@ -15,6 +15,7 @@ from cmrseg.curation.rules import Rules
 from cmrseg.curation.slices import Slice, largest_mode
 from cmrseg.problems import Problem
 
+_MAX_SHIFT_PIXELS = 2  # where pixels are far below a millimetre
 _SAME_PIXEL = 0.02  # pixels; closer coordinates are the same pixel, and nothing is interpolated
 
 
@@ -73,7 +74,7 @@ def _usual_plane(slices: Sequence[Slice]) -> Plane:
     usual = [s for s in like if s.size == size and np.allclose(s.spacing, spacing, atol=1e-6)] or like
     first = usual[0]
     offsets = [_in_plane(s.centre - first.centre, first) for s in usual]
-    u, v = np.median(offsets, axis=0)
+    u, v = np.quantile(offsets, 0.5, axis=0, method="nearest")  # an actual slice, which then stays as it is
     return Plane(first.row, first.column, spacing, size, first.centre + u * first.row + v * first.column)
 
 
@@ -102,7 +103,7 @@ def _deviations(s: Slice, plane: Plane, rules: Rules) -> list[Problem]:
         found.append(s.problem(kinds.IMAGE_SIZE, done, f"expected: {plane.size}, actual: {s.size}"))
     off_axis = s.centre - plane.centre
     off_axis = off_axis - s.normal * float(off_axis @ s.normal)
-    if not found and np.linalg.norm(off_axis) > rules.shift_mm:
+    if np.linalg.norm(off_axis) > min(rules.shift_mm, _MAX_SHIFT_PIXELS * min(plane.spacing)):
         found.append(
             s.problem(kinds.SHIFT, "moved", f"{np.linalg.norm(off_axis):.2f} mm off the axis of the stack")
         )

@@ -26,7 +26,7 @@ def equalise_phases(slices: Sequence[Slice], rules: Rules) -> tuple[list[Slice],
     for s in slices:
         if len(s.images) == count:
             equal.append(s)
-        elif len(s.images) < rules.min_phase_fraction * count:
+        elif len(s.images) < rules.min_phase_fraction * count and not _covers_the_cycle(s, count * step_ms):
             problems.append(
                 s.problem(kinds.MISSING_FRAME, "slice removed", f"{len(s.images)} of {count} frames")
             )

@@ -70,6 +70,7 @@ def repair(slices: Sequence[Slice], rules: Rules) -> Repaired:
         problems += [problem for problem in found if problem not in problems]
         pictures += take_pictures(before, left, found)
     _check_enough(left, rules)
+    _check_even(left, rules)
     return Repaired(in_order(left)[0], problems, pictures)
 
 
@@ -127,6 +128,19 @@ def _mean_corner(slices: Sequence[Slice]) -> np.ndarray:
     offsets = np.array([s.corner - first.corner for s in slices])
     in_plane = offsets - np.outer(offsets @ first.normal, first.normal)
     return first.corner + in_plane.mean(axis=0)
+
+
+def _check_even(slices: Sequence[Slice], rules: Rules) -> None:
+    """An evenly spaced stack is all that a NIfTI file can hold."""
+    _, along = in_order(slices)
+    spacing = usual_spacing(slices)
+    off = along - spacing * np.arange(len(along))
+    worst = float(abs(off - np.median(off)).max())
+    if rules.missing_slice != "leave" and worst > rules.max_uneven_spacings * spacing:
+        raise DataError(
+            f"the slices are not evenly spaced: one lies {worst:.1f} mm from its place in a stack of "
+            f"{spacing:.1f} mm; name the series of one stack with --series"
+        )
 
 
 def _check_enough(slices: Sequence[Slice], rules: Rules) -> None:

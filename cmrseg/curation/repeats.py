@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import PurePosixPath
+from string import ascii_lowercase
 
 import numpy as np
 
 from cmrseg.curation import kinds
 from cmrseg.curation.rules import Measurement, Rules
-from cmrseg.curation.slices import Slice
+from cmrseg.curation.slices import Slice, position_numbers
 from cmrseg.problems import Problem
+
+_SAME_PLACE = 0.45  # of the distance of slices: between two breath holds a patient moves
 
 
 def split_repeats(
@@ -36,8 +39,8 @@ def split_repeats(
         parts = _by_hand(slices, by_hand)
     elif rules.split_repeats:
         measured = _divide(sorted(slices, key=lambda s: s.when), rules)
-        names = [f"_{chr(ord('a') + n)}" for n in range(len(measured))] if len(measured) > 1 else [""]
-        parts = list(zip(names, measured, strict=True))
+        names = [f"_{letter}" for letter in ascii_lowercase] if len(measured) > 1 else [""]
+        parts = list(zip(names, measured, strict=False))
     else:
         parts = [("", list(slices))]
     if len(parts) < 2:
@@ -69,13 +72,19 @@ def _is_of(s: Slice, measurement: Measurement) -> bool:
     return bool(names & measurement.names)
 
 
+def _told_spacing_mm(slices: list[Slice]) -> float:
+    """Distance of slices by the headers, 0 where they do not tell."""
+    told = [s.images[0].slice_spacing_mm for s in slices if s.images[0].slice_spacing_mm > 0]
+    return float(np.median(told)) if told else 0.0
+
+
 def _divide(slices: list[Slice], rules: Rules) -> list[list[Slice]]:
     """Slices in the order of their measurement, cut where a whole stack begins again.
 
     Both sides of a cut must hold most of the positions; of such cuts, the one that leaves the fewest
     positions doubled is taken, and both sides are divided further.
     """
-    where = _position_numbers(slices, rules)
+    where = position_numbers(slices, max(rules.collision_mm, _SAME_PLACE * _told_spacing_mm(slices))).tolist()
     needed = max(rules.min_slices, rules.repeat_coverage * len(set(where)))
     best = None
     for cut in range(1, len(slices)):
@@ -88,12 +97,3 @@ def _divide(slices: list[Slice], rules: Rules) -> list[list[Slice]]:
     if best is None:
         return [slices]
     return _divide(slices[: best[1]], rules) + _divide(slices[best[1] :], rules)
-
-
-def _position_numbers(slices: list[Slice], rules: Rules) -> list[int]:
-    """Numbers of the positions along the normal; what collides has the same one."""
-    along = np.array([s.centre @ slices[0].normal for s in slices])
-    order = np.argsort(along, kind="stable")
-    numbers = np.empty(len(slices), int)
-    numbers[order] = np.cumsum(np.diff(along[order], prepend=along[order[0]]) >= rules.collision_mm)
-    return numbers.tolist()

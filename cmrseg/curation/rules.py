@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import get_type_hints
@@ -67,6 +67,8 @@ class Rules:
         Repeated measurements that were found by hand; they are split whatever ``split_repeats`` says.
     collision_mm
         Of slices that are closer than this, the one of the later series, then the later file, stays.
+    collision_phase_fraction
+        A slice with a smaller share of the usual number of phases was aborted: any other one stays.
     min_phase_fraction
         Slices with a smaller share of the usual number of phases are removed.
     orientation_tolerance
@@ -83,6 +85,10 @@ class Rules:
         If more of the slices than this would have to go, the study has failed.
     edge_tolerance_mm
         Deviation of the distance to the first and last slice that is accepted.
+    max_uneven_spacings
+        If a slice lies further from its place in an evenly spaced stack (in distances), the study has failed.
+    full_tolerance_spacing_mm
+        Below this distance of slices (animals) the tolerances in mm shrink in proportion.
     missing_slice
         ``copy`` (of the slice before), ``interpolate`` or ``leave``.
     missing_frame
@@ -109,6 +115,7 @@ class Rules:
     repeat_coverage: float = 0.8
     measurements: tuple[Measurement, ...] = ()
     collision_mm: float = 1.0
+    collision_phase_fraction: float = 0.8
     min_phase_fraction: float = 0.5
     orientation_tolerance: float = 0.01
     spacing_tolerance: float = 0.001
@@ -117,6 +124,8 @@ class Rules:
     outlier_spacings: float = 2.5
     max_outlier_fraction: float = 0.34
     edge_tolerance_mm: float = 2.5
+    max_uneven_spacings: float = 0.5
+    full_tolerance_spacing_mm: float = 4.0
     missing_slice: str = "copy"
     missing_frame: str = "previous"
     max_size: int = 256
@@ -138,6 +147,14 @@ class Rules:
         if 0 < self.max_size < 16:
             raise ValueError(f"max_size must be 0 (off) or at least 16 pixels, got {self.max_size}")
         _check_pattern(self.study_pattern)
+
+    def scaled_to(self, spacing_mm: float) -> Rules:
+        """The rules with tolerances along the stack that suit its distance of slices; nan leaves them."""
+        if not spacing_mm < self.full_tolerance_spacing_mm:
+            return self
+        factor = spacing_mm / self.full_tolerance_spacing_mm
+        names = ("collision_mm", "slice_tolerance_mm", "edge_tolerance_mm")
+        return replace(self, **{name: getattr(self, name) * factor for name in names})
 
 
 def load_rules(path: Path) -> Rules:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from functools import partial
-from pathlib import Path
-from re import search
+from pathlib import Path, PurePosixPath
 
 import pandas as pd
 
@@ -16,12 +14,15 @@ from cmrseg.curation.examination import (
     FAILED,
     RECORDS,
     Examination,
+    Record,
     Study,
     UsedImage,
     curate_examination,
     read_record,
+    remove_cines,
 )
-from cmrseg.curation.privacy import load_salt, pseudonym, redact, safe_name
+from cmrseg.curation.grouping import free_name, group_images, is_version, patient_name, told_name
+from cmrseg.curation.privacy import load_salt, pseudonym, redact
 from cmrseg.curation.rules import Rules
 from cmrseg.curation.selection import SeriesChoice
 from cmrseg.curation.source import File, open_source
@@ -31,6 +32,7 @@ from cmrseg.parallel import map_studies
 from cmrseg.problems import DataError, Problem, problem_table
 
 _FILES_AT_ONCE = 200
+_VISITS_A_DAY = 2
 Progress = Callable[[str, int, int], None]
 
 
@@ -132,9 +134,8 @@ def curate(
         done = map_studies(curate_examination, examinations, jobs=options.jobs, scheduler=options.scheduler)
         for number, _ in enumerate(done, start=1):
             tell("curating", number, len(examinations))
-    return _write_tables(
-        target, _damaged(scan, options), _notes(files, scan, examinations), len(scan.damaged)
-    )
+    notes = _notes(files, scan, examinations)
+    return _write_tables(target, _damaged(scan, options), notes, unreadable=len(scan.damaged))
 
 
 def _scan(files: Sequence[File], options: Options, tell: Progress) -> Scan:
@@ -165,71 +166,77 @@ def scan_files(files: Sequence[File]) -> Scan:
 
 
 def _examinations(images: Sequence[DicomImage], target: Path, options: Options) -> list[Examination]:
-    """Images by examination, under the names that they will have."""
-    groups: defaultdict[str, list[DicomImage]] = defaultdict(list)
-    find_name = partial(_name_in_path, pattern=options.rules.study_pattern)
-    for image in images:
-        groups[find_name(image) or image.study_uid or f"patient {image.patient_id}"].append(image)
-    patients = {key: _patient(members) for key, members in groups.items()}
-    is_anonymous = len(groups) > 2 and len(set(patients.values())) == 1  # one id for everybody
-    salt = "" if options.tell else load_salt()
-    taken: set[str] = set()
+    """Images by examination, under the names that they will have.
+
+    An examination that the target holds already keeps its name; what was written under a name that it no
+    longer has (the user has given another) is removed.
+    """
+    pattern, names, salt = options.rules.study_pattern, dict(options.names), load_salt()
+    known = {record.key: path for path, record in _records(target)}
+    groups = group_images(images, pattern)
+    keys = {key: pseudonym("\n".join(key), salt, prefix="K") for key in groups}
+    taken = {path.stem for path in known.values()}
     examinations = []
-    for key, members in sorted(groups.items(), key=lambda item: _when(item[1])):
-        patient = key if is_anonymous or not patients[key] else patients[key]
-        name = _free(_study_name(key, members, options, salt), taken)
-        subject = safe_name(patient) if options.tell else pseudonym(patient, salt, prefix="P")
+    for key, members in groups.items():
+        first = members[0]
+        told = told_name(members, pattern) if options.tell else pseudonym("\n".join(key), salt)
+        wanted = names.get(first.study_uid) or names.get(first.patient_id) or told
+        before = known[keys[key]].stem if keys[key] in known else ""
+        name = before if is_version(before, wanted) else free_name(wanted, taken)
+        taken.add(name)
         examinations.append(
-            Examination(name, subject, tuple(members), options.rules, options.series, target, options.tell)
+            Examination(
+                name=name,
+                subject=patient_name(members, key, salt, tell=options.tell),
+                key=keys[key],
+                images=tuple(members),
+                rules=options.rules,
+                series=options.series,
+                target=target,
+                tell=options.tell,
+            )
         )
+    _remove_renamed(examinations, known, target)
     return examinations
 
 
-def _study_name(key: str, members: Sequence[DicomImage], options: Options, salt: str) -> str:
-    """The name that the user gives, the PatientID where it may be told, else a pseudonym."""
-    names = dict(options.names)
-    for identifier in (members[0].study_uid, members[0].patient_id):
-        if identifier and identifier in names:
-            return names[identifier]
-    if not options.tell:
-        return pseudonym(key, salt)
-    found = _name_in_path(members[0], options.rules.study_pattern)
-    return safe_name(found or members[0].patient_id) or safe_name(key)
+def _remove_renamed(examinations: Sequence[Examination], known: dict[str, Path], target: Path) -> None:
+    """Remove what an earlier run wrote of the same examinations under other names."""
+    for examination in examinations:
+        path = known.get(examination.key)
+        record = read_record(path) if path and path.stem != examination.name else None
+        if path and record:
+            remove_cines(record, target)
+            path.unlink(missing_ok=True)
+            path.with_suffix(".npz").unlink(missing_ok=True)
 
 
-def _name_in_path(image: DicomImage, pattern: str) -> str:
-    """What the rules find in a path."""
-    match = search(pattern, image.name) if pattern else None
-    return match.group(1) if match else ""
-
-
-def _patient(members: Sequence[DicomImage]) -> str:
-    """The patient of an examination."""
-    return members[0].patient_id
-
-
-def _when(members: Sequence[DicomImage]) -> tuple[str, str]:
-    """Sorts examinations by their date, then by their UID."""
-    return min((image.study_date, image.study_uid) for image in members)
-
-
-def _free(name: str, taken: set[str]) -> str:
-    """A name that no other examination has, whatever the case of its letters."""
-    free, number = name, 1
-    while free.lower() in taken:
-        number += 1
-        free = f"{name}_{number}"
-    taken.add(free.lower())
-    return free
+def _records(target: Path) -> list[tuple[Path, Record]]:
+    """Records of all examinations that a target holds."""
+    paths = sorted((target / RECORDS).glob("*.json"))
+    return [(path, record) for path in paths if (record := read_record(path))]
 
 
 def _damaged(scan: Scan, options: Options) -> list[Problem]:
-    """Damaged files as problems of no study."""
-    identity = () if options.tell else {v for image in scan.images for v in image.identity}
+    """Damaged files as problems of no study; who is in a folder is told by the readable files in it."""
+    people: defaultdict[str, set[str]] = defaultdict(set)
+    for image in scan.images:
+        people[str(PurePosixPath(image.name).parent)].update(image.identity)
     return [
-        Problem("", kinds.UNREADABLE, "file left out", redact(name, identity), reason)
+        Problem(
+            "", kinds.UNREADABLE, "file left out", name if options.tell else _hidden(name, people), reason
+        )
         for name, reason in sorted(scan.damaged)
     ]
+
+
+def _hidden(name: str, people: Mapping[str, set[str]]) -> str:
+    """A path without its patient; only the file's own name where the patient is not known."""
+    path = PurePosixPath(name)
+    for parent in path.parents:
+        if str(parent) in people:
+            return redact(name, people[str(parent)])
+    return path.name
 
 
 def _notes(files: Sequence[File], scan: Scan, examinations: Sequence[Examination]) -> list[str]:
@@ -238,14 +245,28 @@ def _notes(files: Sequence[File], scan: Scan, examinations: Sequence[Examination
     if scan.others:
         told = ", ".join(f"{count} {reason}" for reason, count in sorted(scan.others.items()))
         notes.append(f"left aside: {told}")
+    visits = Counter((e.subject, e.images[0].study_date) for e in examinations)
+    if visits and max(visits.values()) > _VISITS_A_DAY:
+        notes.append(
+            f"{max(visits.values())} examinations are of one patient on one day: if their StudyInstanceUIDs were "
+            "made up when the data were anonymised, name them by their folders (study_pattern in the rules)"
+        )
+    if len(examinations) > 1 and len({e.subject for e in examinations}) == 1:
+        notes.append(
+            "all examinations are of one patient by their PatientID; if not, give names with --names"
+        )
     return notes
 
 
-def _write_tables(target: Path, damaged: list[Problem], notes: list[str], unreadable: int) -> CurationRun:
+def _write_tables(target: Path, damaged: list[Problem], notes: list[str], *, unreadable: int) -> CurationRun:
     """Tables of all examinations that the target holds, of this run and of earlier ones."""
-    records = [r for path in sorted((target / RECORDS).glob("*.json")) if (r := read_record(path))]
+    records = [record for _, record in _records(target)]
     studies = _table([s for r in records for s in r.studies], Study).sort_values("study", ignore_index=True)
     studies = studies.astype(dict.fromkeys(("x", "y", "slices", "phases"), "Int64"))
+    if repeated := int(studies["study"].str.endswith("_b").sum()):
+        notes.append(
+            f"{repeated} examination(s) hold the stack more than once: studies _a, _b in order of time"
+        )
     problems = problem_table([p for r in records for p in r.problems] + damaged)
     problems["published_kind"] = problems["problem"].map(kinds.PUBLISHED).fillna("")
     used = _table([u for r in records for u in r.used], UsedImage)

@@ -6,12 +6,12 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 
 from cmrseg.curation.rules import Rules
-from cmrseg.curation.slices import Slice, angle_deg, are_parallel, mean_normal
-from cmrseg.problems import DataError
+from cmrseg.curation.slices import Slice, angle_deg, are_parallel, mean_normal, position_numbers
 
 # From the base to the apex of a heart in its usual place (LPS: to the left, forward and down).
 LONG_AXIS = np.array([0.66, -0.60, -0.45])
@@ -20,13 +20,17 @@ _SHORT_AXIS_WORDS = re.compile(
 )
 _OTHER_VIEW_WORDS = re.compile(
     r"[234][ _-]?ch\b|[234][ _-]?chamber|four.?ch|two.?ch|three.?ch|\bl[av]x\b|long.?ax|lvot|rvot|"
-    r"locali[sz]er|scout|haste|lge|psir|delayed|flow|venc|perf|tag|t1.?map|t2.?map|molli|\baxial\b|\btra(ns)?\b|\bcor(onal)?\b|\bsag",
+    r"locali[sz]er|scout|haste|\blge|psir|delayed|\bflow|venc|\bperf|\btag|t1.?map|t2.?map|molli|\baxial\b|\btra(ns)?\b|\bcor(onal)?\b|\bsag",
     re.I,
 )
 _PERPENDICULAR = 0.35  # cosine: long-axis views are planned within 20 degrees of perpendicular
+_USUAL = 0.75  # cosine: short axes lie within 41 degrees of the usual long axis
+_DOUBT = ", though not in the usual direction"
+_REPLANNED = 0.94  # cosine: closer than 20 degrees is no other view
 _TILTED = 0.7  # cosine: a plane closer than 45 degrees to the stack is meant to belong to it
 _BEAT_S = 0.3  # images further apart than this are of different heart beats
 _SAME_PHASE_MS = 100.0
+SeriesKey = tuple[int, str, str]
 _PHASE_KINDS = {"P", "PHASE", "PHASE MAP", "VELOCITY", "VELOCITY MAP", "FLOW"}
 
 
@@ -49,17 +53,29 @@ class SeriesChoice:
 
 @dataclass(frozen=True)
 class Selection:
-    """Slices of the short-axis cine and those meant to lie in it, and what became of every series."""
+    """What was found in an examination.
+
+    Attributes
+    ----------
+    slices
+        The short-axis cine, and slices that were meant to lie in it; empty where there is none.
+    series
+        What became of every series, by its UID and kind of image.
+    failure
+        Why there is no short-axis cine.
+    """
 
     slices: list[Slice]
-    series: list[SeriesChoice]
+    series: dict[SeriesKey, SeriesChoice]
+    failure: str = ""
 
 
 def select_short_axis(slices: Sequence[Slice], rules: Rules, *, series: Sequence[str] = ()) -> Selection:
     """The short-axis cine of an examination.
 
-    It is the parallel stack of cine slices whose normal points along the usual long axis of the heart, that
-    long-axis views stand perpendicular on and that has many positions; its description counts little.
+    It is a parallel stack of cine slices whose normal points along the usual long axis of the heart. Among
+    several, the one that long-axis views stand perpendicular on and that has more positions; words in its
+    description count little.
 
     Parameters
     ----------
@@ -69,46 +85,37 @@ def select_short_axis(slices: Sequence[Slice], rules: Rules, *, series: Sequence
         The least number of positions and phases, and what is parallel.
     series
         Numbers, descriptions or UIDs of the series to use instead of choosing; empty to choose.
-
-    Raises
-    ------
-    DataError
-        If there is no such stack, or no series of that name.
     """
-    wanted = _named(slices, series) if series else list(slices)
-    reasons = {id(s): _not_cine(s, rules) for s in slices}
-    cines = [s for s in wanted if not reasons[id(s)]]
+    wanted = [s for s in slices if _is_named(s, series)] if series else list(slices)
+    reasons = {s: _not_cine(s, rules) if s in wanted else "not named by --series" for s in slices}
+    cines = [s for s in wanted if not reasons[s]]
     stacks = _stacks(cines, rules)
     if not stacks:
-        raise DataError(_no_stack(slices, cines, reasons, rules))
-    stack = max(stacks, key=lambda members: _score(members, cines, rules))
+        failure = _no_stack(slices, cines, reasons, rules) if wanted else _no_such_series(slices, series)
+        reasons = {s: reason or "cine, but no stack" for s, reason in reasons.items()}
+        return Selection([], _series_table(slices, [], np.full(3, np.nan), reasons), failure)
+    stack = max(stacks, key=lambda members: _likeness(members, cines, rules))
     chosen = _one_sequence(stack, rules, reasons)
     normal = mean_normal(chosen)
     tilted = [s for s in cines if s not in stack and _belongs(s, chosen, normal, stacks)]
-    for s in slices:
-        if s not in wanted:
-            reasons[id(s)] = "not named by --series"
-        elif not reasons[id(s)] and s not in chosen:
-            reasons[id(s)] = "tilted against the stack" if s in tilted else "another view"
-    return Selection(
-        slices=sorted([*chosen, *tilted], key=lambda s: s.when),
-        series=_series_table(slices, chosen, normal, reasons),
-    )
+    for s in cines:
+        if not reasons[s] and s not in chosen:
+            reasons[s] = "tilted against the stack" if s in tilted else "another view"
+    table = _series_table(slices, chosen, normal, reasons)
+    return Selection(sorted([*chosen, *tilted], key=lambda s: s.when), table)
 
 
-def _named(slices: Sequence[Slice], series: Sequence[str]) -> list[Slice]:
-    """Slices of the series that a user names."""
+def _is_named(s: Slice, series: Sequence[str]) -> bool:
+    """Whether a user names the series of a slice."""
+    first = s.images[0]
     names = {name.strip().lower() for name in series}
-    found = [
-        s
-        for s in slices
-        if names
-        & {str(s.images[0].series_number), s.images[0].description.lower(), s.images[0].series_uid.lower()}
-    ]
-    if not found:
-        there = ", ".join(sorted({str(s.images[0].series_number) for s in slices}, key=lambda n: (len(n), n)))
-        raise DataError(f"no series is called {', '.join(series)}; there are the series {there}")
-    return found
+    return bool(names & {str(first.series_number), first.description.lower(), first.series_uid.lower()})
+
+
+def _no_such_series(slices: Sequence[Slice], series: Sequence[str]) -> str:
+    """What series there are."""
+    there = ", ".join(map(str, sorted({s.images[0].series_number for s in slices})))
+    return f"no series is called {', '.join(series)}; there are the series {there}"
 
 
 def _not_cine(s: Slice, rules: Rules) -> str:
@@ -137,33 +144,28 @@ def _stacks(slices: list[Slice], rules: Rules) -> list[list[Slice]]:
     """Groups of parallel slices with enough positions, the largest first."""
     left, stacks = list(slices), []
     while left:
-        parallel = are_parallel(left, rules.parallel_cosine)
-        counts = [_positions([left[n] for n in np.flatnonzero(row)], rules) for row in parallel]
-        members = parallel[int(np.argmax(counts))]
-        if max(counts) < rules.min_slices:
+        groups = np.unique(are_parallel(left, rules.parallel_cosine), axis=0)
+        members = max((list(compress(left, row)) for row in groups), key=lambda m: _positions(m, rules))
+        if _positions(members, rules) < rules.min_slices:
             break
-        stacks.append([s for s, member in zip(left, members, strict=True) if member])
-        left = [s for s, member in zip(left, members, strict=True) if not member]
+        stacks.append(members)
+        left = [s for s in left if s not in set(members)]
     return stacks
 
 
 def _positions(slices: Sequence[Slice], rules: Rules) -> int:
-    """Number of different positions along the normal of parallel slices."""
-    if not slices:
-        return 0
-    along = np.sort([s.centre @ slices[0].normal for s in slices])
-    return 1 + int((np.diff(along) >= rules.collision_mm).sum())
+    """Number of different positions of parallel slices."""
+    return len(set(position_numbers(slices, rules.collision_mm).tolist()))
 
 
-def _score(stack: list[Slice], cines: list[Slice], rules: Rules) -> float:
-    """How much a stack looks like the short axis: position in the body, other views, size, description."""
+def _likeness(stack: list[Slice], cines: list[Slice], rules: Rules) -> tuple[bool, float]:
+    """How much a stack looks like the short axis: by its place in the body; then by views, size, words."""
     normal = mean_normal(stack)
     along = abs(float(normal @ LONG_AXIS / np.linalg.norm(LONG_AXIS)))
-    others = [s for s in cines if s not in stack]
+    others = [s for s in cines if s not in set(stack)]
     upright = sum(abs(float(s.normal @ normal)) < _PERPENDICULAR for s in others)
-    views = min(upright, 3) / 3 if others else 0.0
-    words = _description_hint(stack)
-    return along + 0.5 * views + min(_positions(stack, rules), 8) / 8 + 0.25 * words
+    size = min(_positions(stack, rules), 8) / 8
+    return along >= _USUAL, along + min(upright, 3) / 6 + size + _description_hint(stack) / 4
 
 
 def _description_hint(stack: list[Slice]) -> float:
@@ -174,7 +176,7 @@ def _description_hint(stack: list[Slice]) -> float:
     return (short - other) / len(texts)
 
 
-def _one_sequence(stack: list[Slice], rules: Rules, reasons: dict[int, str]) -> list[Slice]:
+def _one_sequence(stack: list[Slice], rules: Rules, reasons: dict[Slice, str]) -> list[Slice]:
     """The stack without slices of another sequence (tagging, say) where the main one was measured too."""
     main, _ = Counter(s.images[0].sequence for s in stack).most_common(1)[0]
     of_main = [s for s in stack if s.images[0].sequence == main]
@@ -186,7 +188,7 @@ def _one_sequence(stack: list[Slice], rules: Rules, reasons: dict[int, str]) -> 
             of_main, rules
         )
         if is_second:
-            reasons[id(s)] = f"another sequence ({s.images[0].sequence}) at a position of the stack"
+            reasons[s] = f"another sequence ({s.images[0].sequence}) at a position of the stack"
         else:
             chosen.append(s)
     return chosen
@@ -194,16 +196,19 @@ def _one_sequence(stack: list[Slice], rules: Rules, reasons: dict[int, str]) -> 
 
 def _belongs(s: Slice, chosen: list[Slice], normal: np.ndarray, stacks: list[list[Slice]]) -> bool:
     """Whether a slice that is not parallel was meant as part of the stack."""
-    if any(s in stack for stack in stacks):
-        return False
     first = s.images[0]
-    if any(first.series_uid and first.series_uid == c.images[0].series_uid for c in chosen):
-        return True
+    cosine = abs(float(s.normal @ normal))
     if _OTHER_VIEW_WORDS.search(first.description):
+        return False
+    if cosine > _REPLANNED or any(
+        first.series_uid and first.series_uid == c.images[0].series_uid for c in chosen
+    ):
+        return True
+    if any(s in stack for stack in stacks):
         return False
     name = _without_numbers(first.description)
     same_name = bool(name) and all(name == _without_numbers(c.images[0].description) for c in chosen)
-    return same_name or abs(float(s.normal @ normal)) > _TILTED
+    return same_name or cosine > _TILTED
 
 
 def _without_numbers(description: str) -> str:
@@ -212,38 +217,46 @@ def _without_numbers(description: str) -> str:
 
 
 def _series_table(
-    slices: Sequence[Slice], chosen: list[Slice], normal: np.ndarray, reasons: dict[int, str]
-) -> list[SeriesChoice]:
-    """One row per series, and per kind of image in it."""
-    groups: dict[tuple, list[Slice]] = {}
+    slices: Sequence[Slice], chosen: list[Slice], normal: np.ndarray, reasons: dict[Slice, str]
+) -> dict[SeriesKey, SeriesChoice]:
+    """What became of every series, and of every kind of image in it."""
+    groups: dict[SeriesKey, list[Slice]] = {}
     for s in slices:
-        first = s.images[0]
-        groups.setdefault((first.series_number, first.series_uid, first.kind), []).append(s)
-    rows = []
-    for (number, _, _), members in sorted(groups.items(), key=lambda item: item[0]):
-        used = [s for s in members if s in chosen]
-        why = Counter(reasons[id(s)] for s in members if s not in chosen).most_common(1)
-        rows.append(
-            SeriesChoice(
-                study="",
-                series=number,
-                description=members[0].images[0].description,
-                positions=len(members),
-                phases=Counter(len(s.images) for s in members).most_common(1)[0][0],
-                angle_deg=round(angle_deg(members[0], normal), 1),
-                chosen=bool(used),
-                reason="short-axis cine" if len(used) == len(members) else why[0][0],
-            )
-        )
-    return rows
+        groups.setdefault(series_key(s), []).append(s)
+    return {key: _series_choice(groups[key], chosen, normal, reasons) for key in sorted(groups)}
 
 
-def _no_stack(slices: Sequence[Slice], cines: list[Slice], reasons: dict[int, str], rules: Rules) -> str:
+def series_key(s: Slice) -> SeriesKey:
+    """Number and UID of a slice's series, and kind of its images."""
+    return s.images[0].series_number, s.images[0].series_uid, s.images[0].kind
+
+
+def _series_choice(
+    members: list[Slice], chosen: list[Slice], normal: np.ndarray, reasons: dict[Slice, str]
+) -> SeriesChoice:
+    """One row of the table."""
+    why = Counter(reasons[s] for s in members if s not in chosen).most_common(1)
+    angle = angle_deg(members[0], normal)
+    doubt = "" if abs(float(normal @ LONG_AXIS)) >= _USUAL * np.linalg.norm(LONG_AXIS) else _DOUBT
+    return SeriesChoice(
+        study="",
+        series=members[0].images[0].series_number,
+        description=members[0].images[0].description,
+        positions=len(members),
+        phases=Counter(len(s.images) for s in members).most_common(1)[0][0],
+        angle_deg=round(angle, 1),
+        chosen=any(s in chosen for s in members),
+        reason=why[0][0] if why else f"short-axis cine{doubt}",
+    )
+
+
+def _no_stack(slices: Sequence[Slice], cines: list[Slice], reasons: dict[Slice, str], rules: Rules) -> str:
     """Why no short-axis cine was found."""
     if not cines:
-        why = Counter(reason for s in slices if (reason := reasons[id(s)])).most_common(2)
+        why = Counter(reason for s in slices if (reason := reasons[s])).most_common(2)
         return "no cine series: " + ", ".join(f"{count} slice(s) with {reason}" for reason, count in why)
     return (
-        f"no stack of at least {rules.min_slices} parallel cine slices among {len(cines)} cine slice(s); "
+        f"no stack of at least {rules.min_slices} parallel cine slices, at least "
+        f"{rules.collision_mm:g} mm apart, among {len(cines)} cine slice(s); "
         "name the series with --series, or lower min_slices in the rules"
     )

@@ -6,6 +6,8 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
@@ -15,6 +17,7 @@ from cmrseg.problems import DataError, Problem
 
 SAME_POSITION_MM = 0.05  # the rounding of positions in headers
 _SAME_TIME_MS = 0.5
+_MAX_REPEATS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +46,7 @@ class Slice:
     column: np.ndarray
     spacing: tuple[float, float]
 
-    @property
+    @cached_property
     def normal(self) -> np.ndarray:
         """Direction across the slice."""
         return np.cross(self.row, self.column)
@@ -53,16 +56,16 @@ class Slice:
         """``(rows, columns)`` of the frames, or of the images that are not read yet."""
         return self.frames.shape[1:] if self.frames.size else (self.images[0].rows, self.images[0].columns)
 
-    @property
+    @cached_property
     def centre(self) -> np.ndarray:
         """Centre of the image, mm."""
         rows, columns = self.size
         dx, dy = self.spacing
         return self.corner + self.row * dx * (columns - 1) / 2 + self.column * dy * (rows - 1) / 2
 
-    @property
+    @cached_property
     def when(self) -> tuple[int, float, int, str]:
-        """Sorts slices by the time of their measurement: series, clock, instance, file."""
+        """Sorts slices by what is later: the number of the series, the clock, the instance, the file."""
         first = min(self.images, key=lambda image: image.instance)
         clock = first.acquired_s if math.isfinite(first.acquired_s) else 0.0
         return first.series_number, clock, first.instance, first.name
@@ -140,6 +143,33 @@ def are_parallel(slices: Sequence[Slice], tolerance: float) -> np.ndarray:
     return abs(normals @ normals.T) >= 1 - tolerance
 
 
+def position_numbers(slices: Sequence[Slice], distance_mm: float) -> np.ndarray:
+    """Numbers of the positions of parallel slices along their normal; closer ones have the same number.
+
+    Returns
+    -------
+    Shape ``(n,)``, ascending from 0 along the normal.
+    """
+    along = np.array([s.centre @ slices[0].normal for s in slices])
+    return _cluster(along, distance_mm)
+
+
+def typical_gap_mm(slices: Sequence[Slice], tolerance: float) -> float:
+    """Distance of neighbouring positions in the largest group of parallel slices, nan where there is none.
+
+    It is the upper quartile, because repeated and stray slices only add small distances.
+    """
+    if not slices:
+        return math.nan
+    groups = are_parallel(slices, tolerance)
+    members = groups[int(groups.sum(axis=1).argmax())]
+    normal = next(s for s, member in zip(slices, members, strict=True) if member).normal
+    along = np.sort([s.centre @ normal for s, member in zip(slices, members, strict=True) if member])
+    gaps = np.diff(along)
+    gaps = gaps[gaps > SAME_POSITION_MM]
+    return float(np.percentile(gaps, 75)) if len(gaps) else math.nan
+
+
 def angle_deg(s: Slice, normal: np.ndarray) -> float:
     """Angle between a slice and the plane of a unit normal."""
     return math.degrees(math.acos(min(1.0, abs(float(s.normal @ normal)))))
@@ -160,40 +190,68 @@ def _positions(images: list[DicomImage]) -> list[list[DicomImage]]:
     normal = np.cross(orientation[:3], orientation[3:])
     axes = np.stack([normal, orientation[:3], orientation[3:]])
     coordinates = np.array([image.position for image in images]) @ axes.T
-    labels = np.stack([_cluster(coordinate) for coordinate in coordinates.T], axis=1)
+    labels = np.stack([_cluster(coordinate, SAME_POSITION_MM) for coordinate in coordinates.T], axis=1)
     groups: defaultdict[tuple, list[DicomImage]] = defaultdict(list)
     for label, image in zip(map(tuple, labels), images, strict=True):
         groups[label].append(image)
     return list(groups.values())
 
 
-def _cluster(values: np.ndarray) -> np.ndarray:
-    """Numbers of groups of nearly equal values."""
+def _cluster(values: np.ndarray, distance: float) -> np.ndarray:
+    """Numbers of groups of values, ascending; neighbours in a group are closer than ``distance``."""
     order = np.argsort(values, kind="stable")
-    steps = np.diff(values[order], prepend=values[order[0]]) > SAME_POSITION_MM
     labels = np.empty(len(values), int)
-    labels[order] = np.cumsum(steps)
+    labels[order] = np.cumsum(np.diff(values[order], prepend=values[order[0]]) >= distance)
     return labels
 
 
 def _acquisitions(images: list[DicomImage]) -> list[list[DicomImage]]:
     """A series that measured one position more than once, as separate acquisitions.
 
-    It shows in every time after the R wave occurring equally often.
+    They have acquisition numbers of their own, or the time after the R wave starts again.
     """
-    times = Counter(
-        round(image.trigger_ms / _SAME_TIME_MS) for image in images if math.isfinite(image.trigger_ms)
-    )
-    repeats = set(times.values())
-    if len(repeats) != 1 or repeats == {1} or len(times) == 1 or sum(times.values()) != len(images):
+    if not all(math.isfinite(image.trigger_ms) for image in images):
         return [images]
+    numbers: defaultdict[int, list[DicomImage]] = defaultdict(list)
+    for image in images:
+        numbers[image.acquisition].append(image)
+    by_number = [numbers[number] for number in sorted(numbers)]
+    if _are_repeats(by_number):
+        return by_number
+    ordered = sorted(images, key=lambda i: (i.instance, i.name, i.frame))
+    steps_ms = np.diff([image.trigger_ms for image in ordered])
+    starts = [0, *(np.flatnonzero(steps_ms < -_SAME_TIME_MS) + 1), len(ordered)]
+    by_time = [ordered[a:b] for a, b in pairwise(starts)]
+    if _are_repeats(by_time):
+        return by_time
+    return _dealt_out(ordered)
+
+
+def _are_repeats(parts: list[list[DicomImage]]) -> bool:
+    """Whether there are a few parts that each begin before half of the one before in the heart beat."""
+    if not 1 < len(parts) <= _MAX_REPEATS or min(map(len, parts)) < 2:
+        return False
+    spans = sorted((min(i.trigger_ms for i in p), max(i.trigger_ms for i in p)) for p in parts)
+    return all(late[0] < sum(early) / 2 for early, late in pairwise(spans))
+
+
+def _dealt_out(ordered: list[DicomImage]) -> list[list[DicomImage]]:
+    """Images that were made more than once: every time after the R wave occurs equally often.
+
+    Where every image has a time of day of its own, the times are merely rounded.
+    """
+    times = Counter(round(image.trigger_ms / _SAME_TIME_MS) for image in ordered)
+    repeats = set(times.values())
+    is_rounded = len({image.acquired_s for image in ordered}) == len(ordered)
+    if len(repeats) != 1 or repeats == {1} or len(times) < 2 or is_rounded:
+        return [ordered]
     seen: Counter[int] = Counter()
-    acquisitions: list[list[DicomImage]] = [[] for _ in range(repeats.pop())]
-    for image in sorted(images, key=lambda i: (i.acquisition, i.acquired_s, i.instance, i.name)):
+    parts: list[list[DicomImage]] = [[] for _ in range(repeats.pop())]
+    for image in sorted(ordered, key=lambda i: (i.acquired_s, i.instance, i.name)):
         time = round(image.trigger_ms / _SAME_TIME_MS)
-        acquisitions[seen[time]].append(image)
+        parts[seen[time]].append(image)
         seen[time] += 1
-    return acquisitions
+    return parts
 
 
 def _slice(images: list[DicomImage]) -> tuple[Slice, list[Problem]]:

@@ -42,6 +42,7 @@ _FRAME_ATTRIBUTES = {
     "FrameAcquisitionDateTime": "AcquisitionDateTime",
     "FrameAcquisitionNumber": "AcquisitionNumber",
     "FrameType": "ImageType",
+    "ComplexImageComponent": "ComplexImageComponent",
 }
 
 
@@ -279,12 +280,11 @@ def _common(header: Header) -> dict[str, object]:
 
 def _plane(header: Header) -> dict[str, object]:
     """Geometry, time and scale of one plane, checked."""
-    kind = read.values(header, "ImageType")
     slope, intercept = read.rescale(header)
     return {
         "instance": read.whole(header, "InstanceNumber", -1),
         "acquisition": read.whole(header, "AcquisitionNumber", -1),
-        "kind": str(kind[2]) if len(kind) > 2 else "",
+        "kind": _kind(header),
         "spacing": read.pixel_spacing(header),
         "position": read.position(header),
         "orientation": read.orientation(header),
@@ -295,6 +295,13 @@ def _plane(header: Header) -> dict[str, object]:
         "slope": slope,
         "intercept": intercept,
     }
+
+
+def _kind(header: Header) -> str:
+    """Magnitude, phase, ...: enhanced files tell it apart from the image type."""
+    component = read.text(header, "ComplexImageComponent")
+    image_type = read.values(header, "ImageType")
+    return component if component else str(image_type[2]) if len(image_type) > 2 else ""
 
 
 def _read_native(image: DicomImage) -> np.ndarray:

@@ -37,11 +37,19 @@ _IDENTIFYING = (
     "PatientID",
     "OtherPatientIDs",
     "PatientBirthDate",
+    "OtherPatientNames",
+    "PatientBirthName",
+    "PatientMotherBirthName",
+    "ReferringPhysicianName",
+    "PerformingPhysicianName",
+    "OperatorsName",
+    "InstitutionName",
     "AccessionNumber",
     "StudyID",
     "StudyDate",
     "SeriesDate",
     "AcquisitionDate",
+    "ContentDate",
 )
 
 

@@ -47,7 +47,10 @@ def write_curation_report(run: CurationRun, target: Path, options: Options) -> P
     """
     pictures = [p for path in sorted((target / RECORDS).glob("*.npz")) for p in load_pictures(path)]
     ok = run.studies["status"] == "ok"
-    summary = f"{int(ok.sum())} of {len(ok)} studies are clean short-axis cines; {int((~ok).sum())} failed."
+    summary = (
+        f"{int(ok.sum())} of {len(ok)} studies were written as short-axis cines, "
+        f"{int((ok & (run.studies['problems'] > 0)).sum())} of them with repairs; {int((~ok).sum())} failed."
+    )
     sections = [
         Section("What was wrong", tables=_problem_tables(run), text=run.notes, warnings=_failures(run)),
         Section("Slices before and after their repair", pictures=_repair_pictures(pictures)),
@@ -70,8 +73,11 @@ def _problem_tables(run: CurationRun) -> list[Table]:
     """How often every kind of problem occurred, and in how many studies."""
     if run.problems.empty:
         return []
-    groups = run.problems.groupby(["problem", "resolution"], sort=False)
-    table = groups.agg(studies=("study", "nunique"), times=("study", "size")).reset_index()
+    problems = run.problems.assign(
+        study=run.problems["study"].replace("", pd.NA)
+    )  # damaged files: of no study
+    groups = problems.groupby(["problem", "resolution"], sort=False)
+    table = groups.agg(studies=("study", "nunique"), times=("problem", "size")).reset_index()
     table = table.sort_values(["studies", "times"], ascending=False)
     return [Table(table, f"Problems by kind; every one is a row of problems.tsv ({len(run.problems)} rows)")]
 
@@ -121,7 +127,7 @@ def _repair_pictures(pictures: list[Slices]) -> list[Picture]:
 def _caption(kind: str, count: int) -> str:
     """What a figure of repairs shows."""
     shown = f", {_PICTURES_PER_KIND} of {count} studies" if count > _PICTURES_PER_KIND else ""
-    return f"{kind.capitalize()}{shown}: the slice as it was measured, and as it is in the cine."
+    return f"{kind.capitalize()}{shown}: the slice as it was measured, and what became of it."
 
 
 def _pairs(examples: list[Slices]) -> Figure:

@@ -31,23 +31,23 @@ def equalise_phases(slices: Sequence[Slice], rules: Rules) -> tuple[list[Slice],
                 s.problem(kinds.MISSING_FRAME, "slice removed", f"{len(s.images)} of {count} frames")
             )
         else:
-            repaired, found = _repaired(s, count, first_ms / step_ms, step_ms, rules)
+            repaired, found = _repaired(s, count, first_ms, step_ms, rules)
             equal.append(repaired)
             problems += found
     return equal, problems
 
 
 def _repaired(
-    s: Slice, count: int, first: float, step_ms: float, rules: Rules
+    s: Slice, count: int, first_ms: float, step_ms: float, rules: Rules
 ) -> tuple[Slice, list[Problem]]:
-    """A slice with ``count`` frames; ``first`` is the time of the first frame in steps."""
+    """A slice with ``count`` frames; first time and step are those of complete slices."""
     found = len(s.images)
     if found > count or _covers_the_cycle(s, count * step_ms):
         kind = kinds.EXTRA_FRAME if found > count else kinds.MISSING_FRAME
         phases = np.arange(found) * count / found
         problem = s.problem(kind, "resampled in time", f"{found} frames, expected: {count}")
         return _at_phases(s, phases, count), [problem]
-    numbers = _frame_numbers(s, count, first)
+    numbers = _frame_numbers(s, count, first_ms, step_ms)
     missing = sorted(set(range(count)) - set(numbers.tolist()))
     if rules.missing_frame == "resample":
         done, repaired = "interpolated in time", _at_phases(s, numbers, count)
@@ -68,18 +68,28 @@ def _covers_the_cycle(s: Slice, cycle_ms: float) -> bool:
     return bool(is_even and abs(step * len(s.images) - cycle) < 0.5 * step)
 
 
-def _frame_numbers(s: Slice, count: int, first: float) -> np.ndarray:
+def _frame_numbers(s: Slice, count: int, first_ms: float, step_ms: float) -> np.ndarray:
     """Which of ``count`` frames a slice has: by times, else by instance numbers, else the first ones."""
     instances = np.array([image.instance for image in s.images])
-    guesses = [(instances - 1) % count, instances - instances.min()]
-    steps = np.diff(s.times_ms)
-    if np.isfinite(steps).all() and (np.isfinite(first)) and (steps > 0).all():
-        by_time = np.rint(s.times_ms / np.median(steps) - first).astype(int)
-        guesses.insert(0, by_time)
+    guesses = [
+        *_by_time(s.times_ms, first_ms / step_ms, step_ms),
+        (instances - 1) % count,
+        instances - instances.min(),
+    ]
     for guess in guesses:
         if guess[0] >= 0 and guess[-1] < count and (np.diff(guess) > 0).all():
             return guess
     return np.arange(len(s.images))
+
+
+def _by_time(times_ms: np.ndarray, first: float, step_ms: float) -> list[np.ndarray]:
+    """Frame numbers by the slice's own step and by that of the others, the better fit first."""
+    steps = np.diff(times_ms)
+    if not (np.isfinite(times_ms).all() and np.isfinite(first) and (steps > 0).all()):
+        return []
+    positions = [times_ms / step - first for step in (float(np.median(steps)), step_ms)]
+    fits = sorted(positions, key=lambda p: float(abs(p - np.rint(p)).max()))
+    return [np.rint(p).astype(int) for p in fits]
 
 
 def _with_copies(s: Slice, numbers: np.ndarray, count: int) -> Slice:

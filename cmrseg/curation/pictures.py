@@ -75,7 +75,7 @@ def load_pictures(path: Path) -> Pictures:
                 Picture(*map(str, arrays[f"{n}_told"]), arrays[f"{n}_before"], arrays[f"{n}_after"])
                 for n in range(count)
             ]
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
         return []
 
 

@@ -81,19 +81,17 @@ def _told_spacing_mm(slices: list[Slice]) -> float:
 def _divide(slices: list[Slice], rules: Rules) -> list[list[Slice]]:
     """Slices in the order of their measurement, cut where a whole stack begins again.
 
-    Both sides of a cut must hold most of the positions; of such cuts, the one that leaves the fewest
-    positions doubled is taken, and both sides are divided further.
+    Of all cuts the one that leaves the fewest positions doubled is taken, the latest of several; it counts if
+    both sides hold most of the positions, and both are divided further.
     """
-    where = position_numbers(slices, max(rules.collision_mm, _SAME_PLACE * _told_spacing_mm(slices))).tolist()
+    distance_mm = max(rules.collision_mm, _SAME_PLACE * _told_spacing_mm(slices))
+    where = position_numbers(slices, distance_mm).tolist()
+
+    def doubled(cut: int) -> int:
+        return sum(len(side) - len(set(side)) for side in (where[:cut], where[cut:]))
+
+    cut = min(range(1, len(slices)), key=lambda n: (doubled(n), -n), default=0)
     needed = max(rules.min_slices, rules.repeat_coverage * len(set(where)))
-    best = None
-    for cut in range(1, len(slices)):
-        sides = where[:cut], where[cut:]
-        if min(len(set(side)) for side in sides) < needed:
-            continue
-        doubled = sum(len(side) - len(set(side)) for side in sides)
-        if best is None or doubled < best[0]:
-            best = doubled, cut
-    if best is None:
+    if min(len(set(where[:cut])), len(set(where[cut:]))) < needed:
         return [slices]
-    return _divide(slices[: best[1]], rules) + _divide(slices[best[1] :], rules)
+    return _divide(slices[:cut], rules) + _divide(slices[cut:], rules)

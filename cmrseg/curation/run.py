@@ -248,7 +248,7 @@ def _notes(files: Sequence[File], scan: Scan, examinations: Sequence[Examination
     visits = Counter((e.subject, e.images[0].study_date) for e in examinations)
     if visits and max(visits.values()) > _VISITS_A_DAY:
         notes.append(
-            f"{max(visits.values())} examinations are of one patient on one day: if their StudyInstanceUIDs were "
+            f"{max(visits.values())} examinations are of one patient and day: if StudyInstanceUIDs were "
             "made up when the data were anonymised, name them by their folders (study_pattern in the rules)"
         )
     if len(examinations) > 1 and len({e.subject for e in examinations}) == 1:

@@ -91,13 +91,15 @@ def select_short_axis(slices: Sequence[Slice], rules: Rules, *, series: Sequence
     cines = [s for s in wanted if not reasons[s]]
     stacks = _stacks(cines, rules)
     if not stacks:
-        failure = _no_stack(slices, cines, reasons, rules) if wanted else _no_such_series(slices, series)
+        is_unknown = bool(series) and not wanted
+        failure = _no_such_series(slices, series) if is_unknown else _no_stack(slices, cines, reasons, rules)
         reasons = {s: reason or "cine, but no stack" for s, reason in reasons.items()}
         return Selection([], _series_table(slices, [], np.full(3, np.nan), reasons), failure)
     stack = max(stacks, key=lambda members: _likeness(members, cines, rules))
     chosen = _one_sequence(stack, rules, reasons)
     normal = mean_normal(chosen)
     tilted = [s for s in cines if s not in stack and _belongs(s, chosen, normal, stacks)]
+    chosen += [s for s in wanted if reasons[s] and _is_rest(s, chosen, rules)]
     for s in cines:
         if not reasons[s] and s not in chosen:
             reasons[s] = "tilted against the stack" if s in tilted else "another view"
@@ -208,7 +210,22 @@ def _belongs(s: Slice, chosen: list[Slice], normal: np.ndarray, stacks: list[lis
         return False
     name = _without_numbers(first.description)
     same_name = bool(name) and all(name == _without_numbers(c.images[0].description) for c in chosen)
-    return same_name or cosine > _TILTED
+    return cosine > _TILTED or (same_name and _SHORT_AXIS_WORDS.search(first.description) is not None)
+
+
+def _is_rest(s: Slice, chosen: list[Slice], rules: Rules) -> bool:
+    """Whether a slice with very few phases is what is left of one of the stack."""
+    first, other = s.images[0], chosen[0].images[0]
+    same_series = bool(first.series_uid) and first.series_uid == other.series_uid
+    same_name = bool(first.description) and first.description == other.description
+    is_short = (
+        1 < len(s.images) < rules.min_phases and first.kind == other.kind and first.sequence == other.sequence
+    )
+    return (
+        is_short
+        and (same_series or same_name)
+        and bool(are_parallel([s, chosen[0]], rules.parallel_cosine).all())
+    )
 
 
 def _without_numbers(description: str) -> str:
@@ -254,7 +271,8 @@ def _no_stack(slices: Sequence[Slice], cines: list[Slice], reasons: dict[Slice, 
     """Why no short-axis cine was found."""
     if not cines:
         why = Counter(reason for s in slices if (reason := reasons[s])).most_common(2)
-        return "no cine series: " + ", ".join(f"{count} slice(s) with {reason}" for reason, count in why)
+        told = ", ".join(f"{count} slice(s) with {reason}" for reason, count in why)
+        return f"no cine series: {told or 'no slice at all'}"
     return (
         f"no stack of at least {rules.min_slices} parallel cine slices, at least "
         f"{rules.collision_mm:g} mm apart, among {len(cines)} cine slice(s); "

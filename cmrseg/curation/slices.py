@@ -220,6 +220,8 @@ def _acquisitions(images: list[DicomImage]) -> list[list[DicomImage]]:
         return by_number
     ordered = sorted(images, key=lambda i: (i.instance, i.name, i.frame))
     steps_ms = np.diff([image.trigger_ms for image in ordered])
+    if len({image.instance for image in ordered}) < len(ordered):
+        return _dealt_out(ordered)
     starts = [0, *(np.flatnonzero(steps_ms < -_SAME_TIME_MS) + 1), len(ordered)]
     by_time = [ordered[a:b] for a, b in pairwise(starts)]
     if _are_repeats(by_time):

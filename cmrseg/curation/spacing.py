@@ -132,17 +132,19 @@ def _outliers(left: list[Slice], expected: float, rules: Rules) -> dict[Slice, R
 def _interspersed(left: list[Slice], expected: float, rules: Rules) -> dict[Slice, Reason]:
     """One or two slices between regular ones."""
     gaps = np.diff(in_order(left)[1])
-    for n in np.flatnonzero(_improper(gaps, expected, rules)):
+    for wrong in np.flatnonzero(_improper(gaps, expected, rules)):
         for extra in (1, 2):
-            parts = gaps[n : n + extra + 1]
-            if len(parts) == extra + 1 and abs(parts.sum() - expected) < rules.slice_tolerance_mm:
+            starts = range(max(wrong - extra, 0), min(wrong, len(gaps) - extra - 1) + 1)
+            errors = {n: abs(gaps[n : n + extra + 1].sum() - expected) for n in starts}
+            best = min(errors, key=errors.__getitem__, default=-1)
+            if errors.get(best, np.inf) < rules.slice_tolerance_mm:
                 return {
-                    left[n + k + 1]: (
+                    left[n + 1]: (
                         kinds.SPACING_INTERSPERSED,
                         "slice removed",
-                        f"{_told(expected, parts[k])} and {parts[k + 1]:.2f} mm",
+                        f"{_told(expected, gaps[n])} and {gaps[n + 1]:.2f} mm",
                     )
-                    for k in range(extra)
+                    for n in range(best, best + extra)
                 }
     return {}
 

@@ -46,7 +46,7 @@ def main() -> None:
     except (KeyboardInterrupt, SystemExit) as stop:  # typer turns Ctrl-C into exit code 130
         if isinstance(stop, SystemExit) and stop.code != 130:
             raise
-        complain("stopped; train, finetune and predict go on with --resume")
+        complain("stopped; the same command goes on (train, finetune and predict with --resume)")
         sys.exit(130)
     except (ValueError, OSError) as error:
         if os.environ.get("CMRSEG_DEBUG"):
@@ -59,7 +59,7 @@ def _sentence(error: Exception) -> str:
     """What happened, where, and what to do."""
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         what = error.filename or "the results"
-        return f"no space left on the disk while writing {what}; free some and use --resume"
+        return f"no space left on the disk while writing {what}; free some and run the command again"
     if isinstance(error, OSError) and error.errno in _NOT_WRITABLE:
         where = error.filename or "the output folder"
         return f"{where} cannot be opened or written; check the path and its permissions"

@@ -16,7 +16,6 @@ from cmrseg.cine import Cine
 from cmrseg.curation import kinds
 from cmrseg.curation.pictures import Pictures, picture_of, save_pictures
 from cmrseg.curation.planes import remove_tilted
-from cmrseg.curation.privacy import without_identity
 from cmrseg.curation.repairs import repair, rotated, to_cine
 from cmrseg.curation.repeats import split_repeats
 from cmrseg.curation.rules import Rules
@@ -42,13 +41,11 @@ class Examination:
     key
         What the examination is recognised by in a later run.
     images
-        Headers of all its image planes.
+        Headers of all its image planes, with names that may be told.
     rules, series
         Tolerances, and the series to use (empty: choose).
     target
         Folder of the run.
-    tell
-        Whether names, ids and dates may be told.
     """
 
     name: str
@@ -58,7 +55,6 @@ class Examination:
     rules: Rules
     series: tuple[str, ...]
     target: Path
-    tell: bool = False
 
 
 @dataclass(frozen=True)
@@ -158,9 +154,8 @@ def read_record(path: Path) -> Record | None:
 
 def _curated(examination: Examination, digest: str) -> tuple[Record, Pictures]:
     """All measurements of an examination, written; or the reason why there is none."""
-    images = examination.images if examination.tell else without_identity(examination.images)
     try:
-        parts, series, problems = _measurements(images, examination)
+        parts, series, problems = _measurements(examination)
     except _NoCine as error:
         problems = _named([*error.problems, _failure(error)], examination.name)
         failed = Study(examination.name, FAILED, subject=examination.subject, reason=str(error))
@@ -185,11 +180,11 @@ class _NoCine(DataError):
 
 
 def _measurements(
-    images: Sequence[DicomImage], examination: Examination
+    examination: Examination,
 ) -> tuple[list[tuple[str, list[Slice]]], list[SeriesChoice], list[Problem]]:
     """The measurements of the short-axis stack, what became of the series, and what was wrong so far."""
     name = examination.name
-    slices, problems = find_slices(images)
+    slices, problems = find_slices(examination.images)
     rules = _rules_for(slices, examination.rules)
     selection = select_short_axis(slices, rules, series=examination.series)
     series = {key: replace(choice, study=name) for key, choice in selection.series.items()}
@@ -295,7 +290,7 @@ def _counted(record: Record) -> Record:
 def _digest(examination: Examination) -> str:
     """Changes when the images, the rules or the program change."""
     told = hashlib.sha256()
-    told.update(repr((cmrseg.__version__, examination.rules, examination.series, examination.tell)).encode())
+    told.update(repr((cmrseg.__version__, examination.rules, examination.series)).encode())
     told.update(repr((examination.name, examination.subject)).encode())
     for image in _in_order(examination.images):
         told.update(

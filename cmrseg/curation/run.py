@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path, PurePosixPath
 
@@ -22,11 +22,19 @@ from cmrseg.curation.examination import (
     remove_cines,
 )
 from cmrseg.curation.grouping import free_name, group_images, is_version, patient_name, told_name
-from cmrseg.curation.privacy import load_salt, pseudonym, redact
+from cmrseg.curation.privacy import (
+    REMOVED,
+    load_salt,
+    pseudonym,
+    redact,
+    without_identity,
+    without_words,
+    words_of,
+)
 from cmrseg.curation.rules import Rules
 from cmrseg.curation.selection import SeriesChoice
 from cmrseg.curation.source import File, open_source
-from cmrseg.io.atomic import write_table
+from cmrseg.io.atomic import remove_leftovers, write_table
 from cmrseg.io.dicom import DicomImage, NotAnImage, read_headers
 from cmrseg.parallel import map_studies
 from cmrseg.problems import DataError, Problem, problem_table
@@ -71,7 +79,7 @@ class Options:
 class CurationRun:
     """The tables of a target folder, and what a user should know about this run.
 
-    ``unreadable`` counts the damaged DICOM files of this run.
+    ``unreadable`` counts the damaged files and images of this run.
     """
 
     studies: pd.DataFrame
@@ -126,16 +134,19 @@ def curate(
     """
     options = options or Options()
     tell = progress or (lambda what, done, total: None)
+    remove_leftovers(target)
     with open_source(source, target / RECORDS / "unpacked") as files:
         scan = _scan(files, options, tell)
         if not scan.images and not scan.damaged:
             raise DataError(f"no MR image among the {len(files)} file(s) of {source}; name the DICOM folder")
+        unreadable = len(scan.damaged)
         examinations = _examinations(scan.images, target, options)
         done = map_studies(curate_examination, examinations, jobs=options.jobs, scheduler=options.scheduler)
-        for number, _ in enumerate(done, start=1):
+        for number, record in enumerate(done, start=1):
+            unreadable += sum(problem.problem == kinds.UNREADABLE for problem in record.problems)
             tell("curating", number, len(examinations))
     notes = _notes(files, scan, examinations)
-    return _write_tables(target, _damaged(scan, options), notes, unreadable=len(scan.damaged))
+    return _write_tables(target, _damaged(scan, options), notes, unreadable=unreadable)
 
 
 def _scan(files: Sequence[File], options: Options, tell: Progress) -> Scan:
@@ -176,6 +187,7 @@ def _examinations(images: Sequence[DicomImage], target: Path, options: Options) 
     groups = group_images(images, pattern)
     keys = {key: pseudonym("\n".join(key), salt, prefix="K") for key in groups}
     taken = {path.stem for path in known.values()}
+    words = words_of(image.identity for image in images)
     examinations = []
     for key, members in groups.items():
         first = members[0]
@@ -189,11 +201,10 @@ def _examinations(images: Sequence[DicomImage], target: Path, options: Options) 
                 name=name,
                 subject=patient_name(members, key, salt, tell=options.tell),
                 key=keys[key],
-                images=tuple(members),
+                images=tuple(members if options.tell else without_identity(members, words)),
                 rules=options.rules,
                 series=options.series,
                 target=target,
-                tell=options.tell,
             )
         )
     _remove_renamed(examinations, known, target)
@@ -222,21 +233,21 @@ def _damaged(scan: Scan, options: Options) -> list[Problem]:
     people: defaultdict[str, set[str]] = defaultdict(set)
     for image in scan.images:
         people[str(PurePosixPath(image.name).parent)].update(image.identity)
+    words = words_of(people.values())
+    names = {name: name if options.tell else _hidden(name, people, words) for name, _ in scan.damaged}
     return [
-        Problem(
-            "", kinds.UNREADABLE, "file left out", name if options.tell else _hidden(name, people), reason
-        )
+        Problem("", kinds.UNREADABLE, "file left out", names[name], reason)
         for name, reason in sorted(scan.damaged)
     ]
 
 
-def _hidden(name: str, people: Mapping[str, set[str]]) -> str:
-    """A path without its patient; only the file's own name where the patient is not known."""
+def _hidden(name: str, people: Mapping[str, set[str]], words: Collection[str]) -> str:
+    """A path without its patient; nothing of it where no other file tells who that is (--keep-ids does)."""
     path = PurePosixPath(name)
     for parent in path.parents:
         if str(parent) in people:
-            return redact(name, people[str(parent)])
-    return path.name
+            return without_words(redact(name, people[str(parent)]), words)
+    return REMOVED + path.suffix
 
 
 def _notes(files: Sequence[File], scan: Scan, examinations: Sequence[Examination]) -> list[str]:

@@ -9,6 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from gzip import BadGzipFile
 from lzma import LZMAError
 from pathlib import Path
 from typing import BinaryIO
@@ -44,15 +45,20 @@ def open_source(source: Path, scratch: Path) -> Iterator[list[File]]:
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
     else:
+        shutil.rmtree(scratch, ignore_errors=True)  # what a killed run had unpacked is raw data
         existing_folder(source, "source")
         yield _files_below(source)
 
 
 def _files_below(folder: Path) -> list[File]:
     """All visible files of a tree."""
-    found = []
-    for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+    found, seen = [], set()
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(parent)
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and real not in seen)
+        if real in seen:  # a link back into the tree
+            continue
+        seen.add(real)
         found += [Path(parent) / name for name in sorted(files) if not name.startswith(".")]
     return [(path, path.relative_to(folder).as_posix()) for path in found if path.is_file()]
 
@@ -66,7 +72,15 @@ def _unpacked(archive: Path, scratch: Path) -> list[File]:
             return list(_unpack_zip(archive, scratch))
         if archive.name.lower().endswith(_TAR_SUFFIXES) and tarfile.is_tarfile(archive):
             return list(_unpack_tar(archive, scratch))
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, LZMAError, RuntimeError) as error:
+    except (
+        zipfile.BadZipFile,
+        BadGzipFile,
+        tarfile.TarError,
+        zlib.error,
+        EOFError,
+        LZMAError,
+        RuntimeError,
+    ) as error:
         raise DataError(
             f"{archive} is damaged or encrypted ({type(error).__name__}); copy or unpack it again"
         ) from None

@@ -25,6 +25,25 @@ def atomic_path(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Remove what a killed process was writing in the folders of a folder."""
+    for path in folder.glob("*/.*.part.*"):
+        process = path.name[1:].split(".")[0]
+        if process.isdigit() and not _is_running(int(process)):
+            path.unlink(missing_ok=True)
+
+
+def _is_running(process: int) -> bool:
+    """Whether there is a process of that number."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is somebody else's, or the system cannot tell
+        return True
+    return True
+
+
 def write_table(table: pd.DataFrame, path: Path) -> Path:
     """Write a table as UTF-8 text: commas, or tabs where the name ends in ``.tsv``."""
     with atomic_path(path) as temporary:

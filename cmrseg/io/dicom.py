@@ -17,7 +17,14 @@ import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000TransferSyntaxes,
+    JPEGLSTransferSyntaxes,
+    JPEGTransferSyntaxes,
+    RLELossless,
+)
 
 from cmrseg.io import dicom_header as read
 from cmrseg.io.dicom_header import Header
@@ -28,6 +35,11 @@ _VR_IS_WRITTEN = {
     ExplicitVRLittleEndian: True,
     ImplicitVRLittleEndian: False,
 }  # uncompressed transfer syntaxes
+# pydicom would take python-gdcm where it is installed, which a flipped bit can crash together with Python.
+_DECODERS = {
+    RLELossless: "pydicom",
+    **dict.fromkeys((*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes, *JPEG2000TransferSyntaxes), "pylibjpeg"),
+}
 _PIXEL_DATA = b"\xe0\x7f\x10\x00"
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 _FRAME_ATTRIBUTES = {
@@ -336,7 +348,9 @@ def _decode(path: Path) -> np.ndarray | DataError:
     """All frames of a compressed file, shape ``(frame, rows, columns)``."""
     try:
         with _quiet_pydicom():
-            pixels = pydicom.pixels.pixel_array(path)
+            dataset = pydicom.dcmread(path, force=True)
+            plugin = _DECODERS.get(dataset.file_meta.TransferSyntaxUID, "")
+            pixels = pydicom.pixels.pixel_array(dataset, decoding_plugin=plugin)
     # Decoders are foreign code that reads damaged bytes; every failure means the same here.
     except Exception as error:
         return DataError(f"the compressed pixels cannot be decoded ({_reason(error)})")
@@ -347,7 +361,10 @@ def _rescaled(stored: np.ndarray, image: DicomImage) -> np.ndarray:
     """Stored values as intensities."""
     if image.slope == 1 and image.intercept == 0:
         return stored
-    return stored.astype(np.float32) * np.float32(image.slope) + np.float32(image.intercept)
+    scaled = stored.astype(np.float32) * np.float32(image.slope) + np.float32(image.intercept)
+    if not np.isfinite(scaled).all():
+        raise DataError("the rescaled pixels are not finite")
+    return scaled
 
 
 @contextmanager

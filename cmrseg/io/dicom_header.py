@@ -26,6 +26,8 @@ Header = Mapping[int, DataElement | RawDataElement]
 MAX_MATRIX = 4096  # pixels along one side
 MAX_FRAMES = 20_000
 MAX_POSITION_MM = 1e4
+MAX_SCALE = 1e30  # intensities are float32
+MAX_TRIGGER_MS = 1e6
 PIXEL_MM = (0.01, 50.0)
 RR_INTERVAL_MS = (100.0, 5000.0)
 _UNIT_TOLERANCE = 0.01  # of the length of a direction, and of the cosine between rows and columns
@@ -41,6 +43,7 @@ _IDENTIFYING = (
     "PatientBirthName",
     "PatientMotherBirthName",
     "ReferringPhysicianName",
+    "RequestingPhysician",
     "PerformingPhysicianName",
     "OperatorsName",
     "InstitutionName",
@@ -50,6 +53,7 @@ _IDENTIFYING = (
     "SeriesDate",
     "AcquisitionDate",
     "ContentDate",
+    "InstanceCreationDate",
 )
 
 
@@ -145,7 +149,7 @@ def orientation(header: Header) -> tuple[float, ...]:
 def rescale(header: Header) -> tuple[float, float]:
     """Slope and intercept from stored values to intensities."""
     slope, intercept = number(header, "RescaleSlope", 1.0), number(header, "RescaleIntercept", 0.0)
-    if not (math.isfinite(slope) and math.isfinite(intercept)) or slope == 0:
+    if not (0 < abs(slope) < MAX_SCALE and abs(intercept) < MAX_SCALE):
         raise DataError(f"a rescale slope of {slope:g} and intercept of {intercept:g} cannot be used")
     return slope, intercept
 
@@ -154,7 +158,7 @@ def trigger_ms(header: Header) -> float:
     """Time after the R wave, or nan."""
     for name in ("TriggerTime", "NominalCardiacTriggerDelayTime"):
         time = number(header, name)
-        if math.isfinite(time):
+        if abs(time) < MAX_TRIGGER_MS:
             return time
     return math.nan
 
@@ -188,7 +192,8 @@ def _raw_values(element: RawDataElement, header: Header) -> tuple:
     known = element.VR in _BINARY or element.VR in _TEXT
     vr = element.VR if known else dictionary_VR(element.tag)
     data = bytes(element.value)
-    charset = "" if data.isascii() or vr not in _NAMES else text(header, "SpecificCharacterSet")
+    is_plain = data.isascii() and b"\x1b" not in data  # an escape sequence begins Japanese, Korean, Chinese
+    charset = "" if is_plain or vr not in _NAMES else text(header, "SpecificCharacterSet")
     return _converted(vr, data, element.is_little_endian, charset)
 
 

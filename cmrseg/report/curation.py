@@ -62,7 +62,11 @@ def write_curation_report(run: CurationRun, target: Path, options: Options) -> P
             tables=[Table(_head(_series_table(run.series)), "One row per series: series.tsv")],
         ),
     ]
-    provenance = {"cmrseg": __version__, "rules": vars(options.rules), "series": ", ".join(options.series)}
+    provenance = {
+        "cmrseg": __version__,
+        "rules": vars(options.rules),
+        "series": "named by --series" if options.series else "chosen by geometry",
+    }
     return write_text(
         render_report("Curation of short-axis cines", sections, provenance=provenance, summary=summary),
         target / "report.html",
@@ -167,7 +171,7 @@ def _figure(columns: int, rows: int) -> Figure:
 def _show(axis, image: np.ndarray, title: str) -> None:
     """One small picture."""
     axis.imshow(image, cmap="gray", vmin=0, vmax=255)
-    axis.set_title(title, fontsize=7)
+    axis.set_title(title, fontsize=7, parse_math=False)
 
 
 def _without_axes(figure: Figure) -> Figure:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
@@ -40,6 +40,7 @@ from cmrseg.parallel import map_studies
 from cmrseg.problems import DataError, Problem, problem_table
 
 _FILES_AT_ONCE = 200
+_WORTH_PROCESSES = 10_000  # files
 _VISITS_A_DAY = 2
 Progress = Callable[[str, int, int], None]
 
@@ -154,7 +155,8 @@ def _scan(files: Sequence[File], options: Options, tell: Progress) -> Scan:
     chunks = [files[n : n + _FILES_AT_ONCE] for n in range(0, len(files), _FILES_AT_ONCE)]
     whole = Scan([], [], Counter())
     read = 0
-    for part in map_studies(scan_files, chunks, jobs=options.jobs, scheduler=options.scheduler):
+    jobs = options.jobs if len(files) > _WORTH_PROCESSES else 1  # they take a second to start
+    for part in map_studies(scan_files, chunks, jobs=jobs, scheduler=options.scheduler):
         whole.images.extend(part.images)
         whole.damaged.extend(part.damaged)
         whole.others.update(part.others)
@@ -294,4 +296,4 @@ def _write_tables(target: Path, damaged: list[Problem], notes: list[str], *, unr
 
 def _table(rows: Sequence[object], kind: type) -> pd.DataFrame:
     """Rows as a table that has its columns even when it is empty."""
-    return pd.DataFrame([asdict(row) for row in rows], columns=[f.name for f in fields(kind)])
+    return pd.DataFrame([vars(row) for row in rows], columns=[f.name for f in fields(kind)])

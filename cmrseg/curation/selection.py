@@ -92,7 +92,7 @@ def select_short_axis(slices: Sequence[Slice], rules: Rules, *, series: Sequence
     stacks = _stacks(cines, rules)
     if not stacks:
         is_unknown = bool(series) and not wanted
-        failure = _no_such_series(slices, series) if is_unknown else _no_stack(slices, cines, reasons, rules)
+        failure = _no_such_series(slices) if is_unknown else _no_stack(slices, cines, reasons, rules)
         reasons = {s: reason or "cine, but no stack" for s, reason in reasons.items()}
         return Selection([], _series_table(slices, [], np.full(3, np.nan), reasons), failure)
     stack = max(stacks, key=lambda members: _likeness(members, cines, rules))
@@ -114,10 +114,10 @@ def _is_named(s: Slice, series: Sequence[str]) -> bool:
     return bool(names & {str(first.series_number), first.description.lower(), first.series_uid.lower()})
 
 
-def _no_such_series(slices: Sequence[Slice], series: Sequence[str]) -> str:
+def _no_such_series(slices: Sequence[Slice]) -> str:
     """What series there are."""
     there = ", ".join(map(str, sorted({s.images[0].series_number for s in slices})))
-    return f"no series is called {', '.join(series)}; there are the series {there}"
+    return f"no series has a name that --series gives; there are the series {there}"
 
 
 def _not_cine(s: Slice, rules: Rules) -> str:

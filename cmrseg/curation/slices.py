@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import pairwise
+from itertools import islice, pairwise
 
 import numpy as np
 
@@ -103,11 +103,10 @@ def find_slices(images: Iterable[DicomImage]) -> tuple[list[Slice], list[Problem
 
 def load_frames(slices: Sequence[Slice]) -> tuple[list[Slice], list[Problem]]:
     """Read the pixels of some slices; frames that cannot be read are left out and logged."""
-    images = [image for s in slices for image in s.images]
-    pixels = dict(zip(((i.path, i.frame) for i in images), read_pixels(images), strict=True))
+    pixels = read_pixels([image for s in slices for image in s.images])
     loaded, problems = [], []
     for s in slices:
-        read = [pixels[image.path, image.frame] for image in s.images]
+        read = list(islice(pixels, len(s.images)))
         good = [n for n, frame in enumerate(read) if not isinstance(frame, DataError)]
         problems += [
             Problem("", kinds.UNREADABLE, "image left out", image.name, str(frame))

@@ -102,6 +102,8 @@ def _unpack_tar(archive: Path, scratch: Path) -> Iterator[File]:
             member = packed.extractfile(entry)
             if member is not None:
                 yield _copied(member, scratch / f"{number:06}"), _relative(entry.name)
+        while packed.fileobj.read(_CHUNK):  # the checksum stands at the end
+            pass
 
 
 def _copied(member: BinaryIO, path: Path) -> Path:

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,6 +29,7 @@ from pydicom.uid import (
 
 from cmrseg.io import dicom_header as read
 from cmrseg.io.dicom_header import Header
+from cmrseg.io.dicom_plain import plain_elements
 from cmrseg.problems import DataError
 
 _MR_CLASSES = tuple(f"1.2.840.10008.5.1.4.1.1.4{suffix}" for suffix in ("", ".1", ".4"))
@@ -42,6 +44,7 @@ _DECODERS = {
 }
 _PIXEL_DATA = b"\xe0\x7f\x10\x00"
 _UNDEFINED_LENGTH = 0xFFFFFFFF
+_START_BYTES = 1 << 18  # holds the header of nearly every file with one image
 _FRAME_ATTRIBUTES = {
     "ImagePositionPatient": "ImagePositionPatient",
     "ImageOrientationPatient": "ImageOrientationPatient",
@@ -56,6 +59,7 @@ _FRAME_ATTRIBUTES = {
     "FrameType": "ImageType",
     "ComplexImageComponent": "ComplexImageComponent",
 }
+Parsed = tuple[Header, Dataset, BinaryIO]  # with a stream that stands before the pixels
 
 
 class NotAnImage(DataError):
@@ -150,10 +154,10 @@ def read_headers(path: Path, name: str = "") -> list[DicomImage]:
     """
     try:
         with _quiet_pydicom(), path.open("rb") as file:
-            dataset = pydicom.dcmread(file, stop_before_pixels=True, force=_lacks_preamble(file))
-            header = read.elements(dataset)
+            size = os.fstat(file.fileno()).st_size
+            header, dataset, stream = _plain(file) or _parsed(file)
             _check_is_image(header)
-            pixels = _find_pixels(header, _syntax(dataset), file)
+            pixels = _find_pixels(header, _syntax(header, dataset), stream, size)
             return list(_planes(dataset, header, path, name or path.as_posix(), pixels))
     except InvalidDicomError:
         raise NotAnImage("no DICOM file") from None
@@ -182,6 +186,29 @@ def read_pixels(images: Sequence[DicomImage]) -> Iterator[np.ndarray | DataError
             yield error
 
 
+def _plain(file: BinaryIO) -> Parsed | None:
+    """Header of a file with one image, written as scanners do it."""
+    data = file.read(_START_BYTES)
+    found = plain_elements(data, read.TAGS)
+    if found is None or not _is_single(found[0]):
+        return None
+    stream = BytesIO(data)
+    stream.seek(found[1])
+    return found[0], Dataset(), stream
+
+
+def _is_single(header: Header) -> bool:
+    """Whether all that is known of a file's only image stands outside of functional groups."""
+    return read.whole(header, "NumberOfFrames", 1) == 1 and read.has(header, "ImagePositionPatient")
+
+
+def _parsed(file: BinaryIO) -> Parsed:
+    """Any other header."""
+    file.seek(0)
+    dataset = pydicom.dcmread(file, stop_before_pixels=True, force=_lacks_preamble(file))
+    return read.elements(dataset), dataset, file
+
+
 def _lacks_preamble(file: BinaryIO) -> bool:
     """Whether the file starts with a data element at once, as old archives write it."""
     start = file.read(132)
@@ -189,8 +216,10 @@ def _lacks_preamble(file: BinaryIO) -> bool:
     return start[128:] != b"DICM" and start[:2] in (b"\x02\x00", b"\x08\x00") and start[3:4] == b"\x00"
 
 
-def _syntax(dataset: Dataset) -> str:
+def _syntax(header: Header, dataset: Dataset) -> str:
     """Transfer syntax; a file without a preamble does not tell it."""
+    if read.has(header, "TransferSyntaxUID"):
+        return read.text(header, "TransferSyntaxUID")
     told = getattr(getattr(dataset, "file_meta", None), "TransferSyntaxUID", None)
     return told or (ImplicitVRLittleEndian if dataset.original_encoding[0] else ExplicitVRLittleEndian)
 
@@ -212,8 +241,8 @@ def _is_mr(header: Header) -> bool:
     return sop_class in _MR_CLASSES if sop_class else read.text(header, "Modality") == "MR"
 
 
-def _find_pixels(header: Header, syntax: str, file: BinaryIO) -> PixelData:
-    """Where the pixels begin; the file stands before their element."""
+def _find_pixels(header: Header, syntax: str, stream: BinaryIO, size: int) -> PixelData:
+    """Where the pixels begin in a file of ``size`` bytes; the stream stands before their element."""
     bits = read.whole(header, "BitsAllocated", 0)
     if bits not in (8, 16, 32):
         raise DataError(f"pixels of {bits} bits cannot be read; 8, 16 or 32 can")
@@ -221,24 +250,24 @@ def _find_pixels(header: Header, syntax: str, file: BinaryIO) -> PixelData:
     rows, columns = read.matrix(header)
     if syntax not in _VR_IS_WRITTEN:
         return PixelData(-1, dtype)
-    offset, length = _pixel_element(file, vr_is_written=_VR_IS_WRITTEN[syntax])
+    offset, length = _pixel_element(stream, vr_is_written=_VR_IS_WRITTEN[syntax])
     expected = rows * columns * read.frame_count(header) * bits // 8
-    available = min(length, os.fstat(file.fileno()).st_size - offset)
+    available = min(length, size - offset)
     if available < expected:
         raise DataError(f"the file is truncated: {max(available, 0)} of {expected} bytes of pixels are there")
     return PixelData(offset, dtype)
 
 
-def _pixel_element(file: BinaryIO, *, vr_is_written: bool) -> tuple[int, int]:
+def _pixel_element(stream: BinaryIO, *, vr_is_written: bool) -> tuple[int, int]:
     """Offset and length of the pixel values."""
     size = 12 if vr_is_written else 8
-    head = file.read(size)
+    head = stream.read(size)
     if len(head) < size or head[:4] != _PIXEL_DATA or (vr_is_written and head[4:6] not in (b"OB", b"OW")):
         raise DataError("the file holds no pixels, or is truncated before them")
     length = int.from_bytes(head[-4:], "little")
     if length == _UNDEFINED_LENGTH:
         raise DataError("uncompressed pixels of undefined length cannot be read")
-    return file.tell(), length
+    return stream.tell(), length
 
 
 def _planes(
@@ -247,10 +276,10 @@ def _planes(
     """One header per plane; those of a multi-frame file look into its functional groups."""
     common = {"path": path, "name": name, "pixels": pixels, **_common(header)}
     count = read.frame_count(header)
-    groups = dataset.get("PerFrameFunctionalGroupsSequence") or []
-    if count == 1 and read.has(header, "ImagePositionPatient"):  # GE writes an empty group into single images
+    if _is_single(header):  # GE writes an empty group into single images
         yield DicomImage(frame=0, **common, **_plane(header))
         return
+    groups = dataset.get("PerFrameFunctionalGroupsSequence") or []
     if len(groups) != count:
         raise DataError(
             f"{count} frames but {len(groups)} descriptions of frames; their positions are unknown"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterable, Mapping
-from functools import cache, lru_cache
+from functools import lru_cache
 
 import numpy as np
 from pydicom.charset import convert_encodings, decode_bytes
@@ -55,6 +55,44 @@ _IDENTIFYING = (
     "ContentDate",
     "InstanceCreationDate",
 )
+_IMAGE = (
+    "TransferSyntaxUID",
+    "SpecificCharacterSet",
+    "SOPClassUID",
+    "Modality",
+    "Rows",
+    "Columns",
+    "SamplesPerPixel",
+    "BitsAllocated",
+    "PixelRepresentation",
+    "NumberOfFrames",
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "PixelSpacing",
+    "SpacingBetweenSlices",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "TriggerTime",
+    "NominalCardiacTriggerDelayTime",
+    "NominalInterval",
+    "HeartRate",
+    "AcquisitionTime",
+    "AcquisitionDateTime",
+    "InstanceNumber",
+    "AcquisitionNumber",
+    "ImageType",
+    "ComplexImageComponent",
+    "ScanningSequence",
+    "SequenceVariant",
+    "SOPInstanceUID",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "SeriesNumber",
+    "SeriesDescription",
+    "ProtocolName",
+)
+_TAG = {name: int(Tag(name)) for name in (*_IMAGE, *_IDENTIFYING)}
+TAGS = frozenset(_TAG.values())
 
 
 def elements(dataset: Dataset) -> Header:
@@ -62,10 +100,9 @@ def elements(dataset: Dataset) -> Header:
     return {int(tag): element for tag, element in dataset.items()}
 
 
-@cache
 def tag_of(name: str) -> int:
-    """Tag of a standard attribute."""
-    return int(Tag(name))
+    """Tag of an attribute that is read; a new one is added above."""
+    return _TAG[name]
 
 
 def has(header: Header, name: str) -> bool:
@@ -183,8 +220,7 @@ def acquired_s(header: Header) -> float:
 
 def identity(header: Header) -> tuple[str, ...]:
     """Values that identify a person or a visit."""
-    told = {str(value).strip(" \0") for name in _IDENTIFYING for value in values(header, name)}
-    return tuple(sorted(told - {""}))
+    return _distinct(tuple(value for name in _IDENTIFYING for value in values(header, name)))
 
 
 def _raw_values(element: RawDataElement, header: Header) -> tuple:
@@ -197,7 +233,7 @@ def _raw_values(element: RawDataElement, header: Header) -> tuple:
     return _converted(vr, data, element.is_little_endian, charset)
 
 
-@lru_cache(maxsize=50_000)
+@lru_cache(maxsize=4096)  # what the images of a study share; more would be kept for nothing
 def _converted(vr: str, data: bytes, is_little_endian: bool, charset: str) -> tuple:
     """Numbers of a binary element, else the parts of a text."""
     if vr in _BINARY:
@@ -217,7 +253,7 @@ def _vector(header: Header, name: str, size: int) -> tuple[float, ...]:
     return _finite(values(header, name), name, size)
 
 
-@lru_cache(maxsize=10_000)
+@lru_cache(maxsize=4096)
 def _finite(parts: Iterable, name: str, size: int) -> tuple[float, ...]:
     """As many finite numbers as there should be."""
     try:
@@ -229,7 +265,13 @@ def _finite(parts: Iterable, name: str, size: int) -> tuple[float, ...]:
     return vector
 
 
-@lru_cache(maxsize=10_000)
+@lru_cache(maxsize=4096)
+def _distinct(told: tuple) -> tuple[str, ...]:
+    """Different texts, sorted; the images of a study share one tuple."""
+    return tuple(sorted({str(value).strip(" \0") for value in told} - {""}))
+
+
+@lru_cache(maxsize=4096)
 def _unit(directions: tuple[float, ...]) -> tuple[float, ...]:
     """Directions of length 1; the rounding of the header may leave them a hair off the right angle."""
     row, column = np.array(directions[:3]), np.array(directions[3:])

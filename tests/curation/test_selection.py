@@ -166,7 +166,10 @@ def test_several_series_can_be_named(siemens):
 
 def test_a_series_that_is_not_there_is_refused_with_those_that_are(exam):
     assert_refused(
-        r"no series is called 4711; there are the series 10, 101, 111", exam, RULES, series=("4711",)
+        r"no series has a name that --series gives; there are the series 10, 101, 111",
+        exam,
+        RULES,
+        series=("4711",),
     )
 
 

@@ -229,14 +229,14 @@ def full_disk(data, model, monkeypatch):
     def refuse(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("nibabel.save", refuse)
+    monkeypatch.setattr("cmrseg.io.images._write_nifti", refuse)
     monkeypatch.setattr("pathlib.Path.write_bytes", refuse)
 
 
 @pytest.mark.usefixtures("full_disk")
 def test_a_full_disk_while_predicting_is_told(cmrseg, tmp_path, data, model):
     result = cmrseg("predict", data, tmp_path / "out", "--model", model)
-    assert_one_sentence(result, "no space left on the disk", "--resume")
+    assert_one_sentence(result, "no space left on the disk", "run the command again")
     assert not [p for p in (tmp_path / "out").rglob("*") if p.is_file()]
 
 
@@ -250,7 +250,7 @@ def tiny_training(folder, data, *more):
 
 @pytest.mark.usefixtures("full_disk")
 def test_a_full_disk_while_training_is_told_and_leaves_no_half_file(cmrseg, tmp_path, data):
-    assert_one_sentence(cmrseg(*tiny_training(tmp_path, data)), "no space left on the disk", "--resume")
+    assert_one_sentence(cmrseg(*tiny_training(tmp_path, data)), "no space left on the disk", "run the command again")
     assert not list((tmp_path / "out").glob("*.safetensors"))
     assert not list((tmp_path / "out").glob(".*part*"))
 

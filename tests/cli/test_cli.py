@@ -250,7 +250,9 @@ def tiny_training(folder, data, *more):
 
 @pytest.mark.usefixtures("full_disk")
 def test_a_full_disk_while_training_is_told_and_leaves_no_half_file(cmrseg, tmp_path, data):
-    assert_one_sentence(cmrseg(*tiny_training(tmp_path, data)), "no space left on the disk", "run the command again")
+    assert_one_sentence(
+        cmrseg(*tiny_training(tmp_path, data)), "no space left on the disk", "run the command again"
+    )
     assert not list((tmp_path / "out").glob("*.safetensors"))
     assert not list((tmp_path / "out").glob(".*part*"))
 

@@ -19,6 +19,7 @@ from rich.table import Table
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
+LONG_NAME = 32  # letters; longer names go on in the next line, numbers never do
 epilogue = "Every command explains itself: cmrseg COMMAND --help"
 
 
@@ -38,21 +39,26 @@ def warn_of_problems(n: int, where: object) -> None:
     err.print(f"[yellow]warning:[/] {n} problem(s), listed in {where}")
 
 
-def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+def show_table(
+    title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], *, digits: int = 3
+) -> None:
     """A table with numbers to the right."""
     table = Table(title=title, title_justify="left", title_style="bold")
     for i, name in enumerate(columns):
-        numeric = rows and isinstance(rows[0][i], float | int)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold", no_wrap=i == 0)
+        numeric = bool(rows) and isinstance(rows[0][i], float | int)
+        short = max((len(str(row[i])) for row in rows), default=0) <= LONG_NAME
+        justify = "right" if numeric else "left"
+        whole = numeric or (i == 0 and short)
+        table.add_column(name, justify=justify, overflow="fold", no_wrap=whole, min_width=len(name))
     for row in rows:
-        table.add_row(*(_cell(value) for value in row))
+        table.add_row(*(_cell(value, digits) for value in row))
     out.print(table)
 
 
-def _cell(value: object) -> str:
-    """Floats with three figures after the point, unknown as a dash."""
+def _cell(value: object, digits: int) -> str:
+    """Floats with some figures after the point, unknown as a dash."""
     if isinstance(value, float):
-        return "–" if value != value else f"{value:.3f}"
+        return "–" if value != value else f"{value:.{digits}f}"
     return str(value)
 
 

@@ -46,7 +46,71 @@ def masks(
     overall = result.summary[(result.summary["group"] == "all") & result.summary["metric"].isin(_SHOWN)]
     columns = ["structure", "metric", "mean", "sd", "median", "n", "unit"]
     show_table("all volumes", columns, overall[columns].values.tolist())
+    _close([], result.problems, out)
+
+
+@app.command()
+def ef(
+    tables: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="COUNTS... TRUTH",
+            help="Per-image pixel counts of one or more methods (file, lv_pixels; .tsv or .csv, also .xz "
+            "or .gz), then the true volumes: Kaggle's train.csv, validate.csv or solution.csv, a "
+            "summary.csv, or a folder of these.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for ef.csv, summary.csv, figures and report.html.")],
+    rotated: Annotated[
+        bool, typer.Option("--rotated", help="Only the originals that have a _rot90 version.")
+    ] = False,
+    dimensions: Annotated[
+        Path | None, typer.Option(help="Table of spacings (patient_dimensions.tsv), for volumes in ml.")
+    ] = None,
+    sort: Annotated[str, typer.Option(help="Order of the methods: mean or median error.")] = "mean",
+) -> None:
+    """EF from per-image pixel counts against true volumes."""
+    from cmrseg.report.boxes import short_names
+    from cmrseg.report.ef import evaluate_ef_to, table_two
+
+    if len(tables) < 2:
+        raise typer.BadParameter("tables of pixel counts and then the true volumes are needed")
+    result = evaluate_ef_to(tables[:-1], tables[-1], out, rotated=rotated, dimensions=dimensions, sort=sort)
+    table = table_two(result)
+    names = short_names(table["method"].tolist())
+    rows = table.assign(method=table["method"].map(names)).values.tolist()
+    show_table("absolute EF error in points", list(table.columns), rows, digits=2)
+    _close(result.notes, result.problems, out)
+
+
+@app.command()
+def confusion(
+    tables: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="TABLE...",
+            help="Per-image confusion counts of one or more methods (image, set, bg_bg, bg_lv, ...; the true "
+            "name first).",
+        ),
+    ],
+    out: Annotated[
+        Path, typer.Option(help="Folder for metrics.csv, subjects.csv, summary.csv, figures and report.html.")
+    ],
+) -> None:
+    """Dice from tables of per-image confusion counts."""
+    from cmrseg.report.confusion import dice_table, evaluate_confusion_to
+
+    result = evaluate_confusion_to(tables, out)
+    table = dice_table(result).drop(columns="median")
+    show_table("Dice per image", list(table.columns), table.values.tolist())
+    _close([], result.problems, out)
+
+
+def _close(notes: list[str], problems: list, out: Path) -> None:
+    """What a user should know, where the report is, and whether something was left out."""
+    for sentence in notes:
+        note(sentence)
     note(f"report: {out / 'report.html'}")
-    if result.problems:
-        warn_of_problems(len(result.problems), out / "problems.tsv")
+    if problems:
+        warn_of_problems(len(problems), out / "problems.tsv")
         raise typer.Exit(1)

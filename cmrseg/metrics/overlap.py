@@ -89,9 +89,23 @@ def dice(counts: Counts) -> Scores:
     Dice, Ecology 26:297 (1945), doi:10.2307/1932409. Absent in both counts as 1:
     Ankenbrand et al., Magn Reson Med 86:2179 (2021), doi:10.1002/mrm.28822.
     """
-    ids = [int(label) for label in STRUCTURES]
-    common = np.diagonal(counts, axis1=-2, axis2=-1)[..., ids]
-    total = (predicted_pixels(counts) + true_pixels(counts))[..., ids]
+    return label_dice(counts)[..., [int(label) for label in STRUCTURES]]
+
+
+def label_dice(counts: Counts) -> Float[np.ndarray, "*batch n_labels"]:
+    """Dice coefficient of every label of confusion tables of any size, background included.
+
+    Parameters
+    ----------
+    counts
+        Tables of shape ``(..., n_labels, n_labels)`` in pixels; rows may be either reader, Dice is symmetric.
+
+    Returns
+    -------
+    Scores from 0 to 1, shape ``(..., n_labels)``; absent from both is 1, from exactly one 0, as in `dice`.
+    """
+    common = np.diagonal(counts, axis1=-2, axis2=-1)
+    total = predicted_pixels(counts) + true_pixels(counts)
     return np.where(total == 0, 1.0, 2 * common / np.maximum(total, 1))
 
 

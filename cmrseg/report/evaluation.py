@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from cmrseg.data.catalog import VolumeRef, load_volume_image, load_volume_mask
 from cmrseg.evaluation import Evaluation, evaluate_masks
 from cmrseg.io.atomic import atomic_path, write_table, write_text
 from cmrseg.metrics.agreement import bland_altman, coefficient_of_variation, icc_2_1
-from cmrseg.problems import problem_table
+from cmrseg.problems import Problem, problem_table
 from cmrseg.report.figures import (
     Example,
     bland_altman_figure,
@@ -99,22 +99,33 @@ def write_evaluation(
     -------
     Path of ``report.html``.
     """
-    write_table(evaluation.metrics, out / "metrics.csv")
-    write_table(evaluation.summary, out / "summary.csv")
-    write_table(evaluation.measurements, out / "measurements.csv")
-    if evaluation.problems:
-        write_table(problem_table(evaluation.problems), out / "problems.tsv")
+    tables = {
+        "metrics.csv": evaluation.metrics,
+        "summary.csv": evaluation.summary,
+        "measurements.csv": evaluation.measurements,
+    }
+    write_tables(tables, evaluation.problems, out)
+    sections = [*lead, *evaluation_sections(evaluation)]
+    return write_page(title, sections, out, provenance=provenance, summary=_headline(evaluation))
+
+
+def write_tables(tables: Mapping[str, pd.DataFrame], problems: list[Problem], out: Path) -> None:
+    """Write the tables of an evaluation by their names, and ``problems.tsv`` only if there are any."""
+    for name, table in tables.items():
+        write_table(table, out / name)
+    if problems:
+        write_table(problem_table(problems), out / "problems.tsv")
     else:
         (out / "problems.tsv").unlink(missing_ok=True)
-    sections = [*lead, *evaluation_sections(evaluation)]
+
+
+def write_page(
+    title: str, sections: Sequence[Section], out: Path, *, provenance: Mapping[str, object], summary: str
+) -> Path:
+    """Write the figures of a report, and ``report.html`` with versions and time added to its provenance."""
     for picture in (picture for section in sections for picture in section.pictures):
         write_figure(picture.figure, out / "figures" / f"{picture.name}.png")
-    page = render_report(
-        title,
-        sections,
-        provenance={**provenance, **software()},
-        summary=_headline(evaluation),
-    )
+    page = render_report(title, sections, provenance={**provenance, **software()}, summary=summary)
     return write_text(page, out / "report.html")
 
 
@@ -124,7 +135,7 @@ def evaluation_sections(evaluation: Evaluation) -> list[Section]:
         _score_section(evaluation),
         _agreement_section(evaluation.measurements),
         Section("Examples", pictures=_example_pictures(evaluation)),
-        _problem_section(evaluation),
+        problem_section(evaluation.problems, evaluation.failed, what="subject"),
     ]
 
 
@@ -276,9 +287,8 @@ def _example_pictures(evaluation: Evaluation) -> list[Picture]:
     return [Picture(overlay_figure(examples), caption, "examples")]
 
 
-def _problem_section(evaluation: Evaluation) -> Section:
-    """What could not be evaluated."""
-    problems = evaluation.problems
+def problem_section(problems: list[Problem], failed: Sequence[str], *, what: str) -> Section:
+    """What could not be evaluated; ``what`` is what the failed ones are, such as ``subject``."""
     if not problems:
         return Section("Problems", ["None."])
     table = problem_table(problems[:MAX_PROBLEM_ROWS])
@@ -286,11 +296,8 @@ def _problem_section(evaluation: Evaluation) -> Section:
     caption = (
         "problems.tsv" if not more else f"The first {len(table)} rows of problems.tsv; {more} more there"
     )
-    failed = len(evaluation.failed)
-    warnings = [f"{failed} subject(s) could not be evaluated completely and lack in the scores."] * bool(
-        failed
-    )
-    return Section("Problems", tables=[Table(table, caption)], warnings=warnings)
+    warnings = [f"{len(failed)} {what}(s) could not be evaluated completely and lack in the scores."]
+    return Section("Problems", tables=[Table(table, caption)], warnings=warnings if failed else [])
 
 
 def _headline(evaluation: Evaluation) -> str:

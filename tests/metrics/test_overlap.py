@@ -8,6 +8,7 @@ from cmrseg.metrics.overlap import (
     confusion_counts,
     dice,
     image_counts,
+    label_dice,
     mean_image_dice,
     predicted_pixels,
     true_pixels,
@@ -71,3 +72,8 @@ def test_shapes_that_differ_are_named():
 def test_an_unknown_label_is_named():
     with pytest.raises(ValueError, match="pred holds label ids 0 to 9"):
         confusion_counts(np.array([0, 9]), np.array([0, 1]))
+
+
+def test_label_dice_takes_tables_of_any_size():
+    counts = np.array([[[5, 0], [0, 0]], [[4, 1], [1, 2]]])
+    assert label_dice(counts).tolist() == [[1, 1], [pytest.approx(0.8), pytest.approx(2 / 3)]]

@@ -14,6 +14,7 @@ import pandas as pd
 
 from cmrseg.data.catalog import Catalog, VolumeRef, load_volume_mask, read_catalog, structures_of
 from cmrseg.data.predictions import NOT_EVALUATED, Pair, find_predictions
+from cmrseg.evaluation.summary import METRIC_COLUMNS, NO_EF_ERROR_POINTS, UNITS, summarise
 from cmrseg.io.images import read_grid
 from cmrseg.labels import STRUCTURES, Label
 from cmrseg.metrics.overlap import (
@@ -29,15 +30,8 @@ from cmrseg.metrics.volumes import ejection_fraction, myocardial_mass, voxel_vol
 from cmrseg.parallel import map_studies
 from cmrseg.problems import DataError, Problem, existing_folder
 
-METRIC_COLUMNS = ("subject", "frame", "structure", "metric", "value", "unit")
-SUMMARY_COLUMNS = ("group", "structure", "metric", "mean", "sd", "median", "iqr", "n", "unit")
 MEASUREMENT_COLUMNS = ("subject", "split", "structure", "measure", "true", "predicted", "unit")
 IMAGE_COLUMNS = ("subject", "frame", "phase", "split", "slice", "dice")
-UNITS = {
-    "dice": "1", "dice_image": "1", "hd": "mm", "hd95": "mm", "assd": "mm", "volume_error": "ml",
-    "ef_error": "points", "ef_abs_error": "points", "mass_error": "g",
-}  # fmt: skip
-NO_EF_ERROR_POINTS = 100.0
 NO_EF = "EF is not measured in {} subject(s) whose frames show different slices"
 
 
@@ -158,29 +152,6 @@ def evaluate_masks(
         empty += 0 if wrong else len(study) - len(found)
     notes = [f"{empty} frame(s) of cines have no contour in the truth and were left out"] * bool(empty)
     return _collect(scores, problems, pairs, [*catalog.notes, *notes])
-
-
-def summarise(values: pd.DataFrame) -> pd.DataFrame:
-    """Summarise metric values over groups.
-
-    Parameters
-    ----------
-    values
-        Columns group, structure, metric, value, unit; ``nan`` values are not counted.
-
-    Returns
-    -------
-    Table with `SUMMARY_COLUMNS` in the order of first appearance; ``sd`` has n - 1 degrees of
-    freedom, ``iqr`` is the 75th minus the 25th percentile.
-    """
-    grouped = values.groupby(["group", "structure", "metric", "unit"], sort=False)["value"]
-    table = grouped.agg(["mean", "std", "median", _iqr, "count"]).reset_index()
-    return table.rename(columns={"std": "sd", "_iqr": "iqr", "count": "n"})[list(SUMMARY_COLUMNS)]
-
-
-def _iqr(values: pd.Series) -> float:
-    """Interquartile range of the values that exist."""
-    return float(values.quantile(0.75) - values.quantile(0.25))
 
 
 def _score_study(pairs: Sequence[Pair]) -> tuple[list[VolumeScores], list[Problem]]:

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from cmrseg.data.catalog import read_catalog
-from cmrseg.evaluation import METRIC_COLUMNS, SUMMARY_COLUMNS, evaluate_masks, summarise
+from cmrseg.evaluation import METRIC_COLUMNS, SUMMARY_COLUMNS, evaluate_masks
 from cmrseg.labels import Label
 from cmrseg.problems import DataError
 
@@ -263,13 +263,3 @@ def test_unknown_spacing_leaves_dice_and_ejection_fraction(tmp_path):
     assert math.isnan(value(result, "patient001", "LV", "volume_error", 1))
     assert math.isnan(value(result, "patient001", "LV", "hd95", 1))
     assert result.summary.query("metric == 'hd'")["n"].max() == 0
-
-
-def test_summary_counts_the_values_that_exist(tmp_path):
-    result = evaluate_masks(write_predictions(tmp_path / "p"), write_truth(tmp_path / "t"))
-    values = result.metrics.assign(group="all").query("structure == 'LV' and metric == 'hd'").copy()
-    values["value"] = [1.0, 2.0, 4.0, math.nan]
-    (row,) = summarise(values).itertuples()
-    assert (row.mean, row.median, row.n) == (pytest.approx(7 / 3), 2, 3)
-    assert row.sd == pytest.approx(math.sqrt(7 / 3))
-    assert row.iqr == pytest.approx(1.5)

@@ -1,0 +1,204 @@
+"""Tables that people publish: read whole or refused in one sentence, numbers and image names checked."""
+
+from __future__ import annotations
+
+import lzma
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from gzip import BadGzipFile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from cmrseg.problems import DataError
+
+PACKED = {".xz": "xz", ".gz": "gzip"}
+PLAIN = (".csv", ".tsv")
+SHOWN = 5
+# As in `245-frame003-slice004.png` and in the paper's own `17_slice000_frame001-mask.png`.
+_FRAME_FIRST = r"(?:^|[/\\])(?P<Id>[^/\\]+)-frame(?P<frame>\d+)-slice(?P<slice>\d+)(?:[-_.][^/\\]*)?$"
+_SLICE_FIRST = r"(?:^|[/\\])(?P<Id>[^/\\]+?)_slice(?P<slice>\d+)_frame(?P<frame>\d+)(?:[-_.][^/\\]*)?$"
+
+
+def read_published(path: Path, *, text: Sequence[str] = ()) -> pd.DataFrame:
+    """Read a table with commas, or with tabs where the name says ``.tsv``; ``.xz`` and ``.gz`` of them too.
+
+    Parameters
+    ----------
+    path
+        File.
+    text
+        Columns that are text even where they look like numbers.
+
+    Returns
+    -------
+    The table, with at least one row.
+
+    Raises
+    ------
+    DataError
+        If it is missing, a folder, damaged, no table or without rows.
+    """
+    if not path.is_file():
+        what = "is a folder; a table is needed" if path.is_dir() else "does not exist; check the path"
+        raise DataError(f"table {path} {what}")
+    table = _unpack(path, dict.fromkeys(text, str))
+    if table.empty:
+        raise DataError(f"{path} holds no rows; nothing to evaluate")
+    return table
+
+
+def _unpack(path: Path, types: Mapping[str, type]) -> pd.DataFrame:
+    """The table of a file that may be packed; what is wrong with it is one sentence."""
+    packing = PACKED.get(path.suffix.lower())
+    separator = "\t" if ".tsv" in path.name.lower() else ","
+    options = {"encoding": "utf-8-sig", "low_memory": False, "index_col": False}
+    try:
+        return pd.read_csv(path, sep=separator, dtype=types, compression=packing, **options)
+    except (EOFError, lzma.LZMAError, zlib.error, BadGzipFile) as error:
+        raise DataError(f"{path} is truncated or damaged ({_first_line(error)}); copy it again") from None
+    except ValueError as error:  # those of pandas for bad tables are kinds of it
+        raise DataError(f"{path} cannot be read as a table ({_first_line(error)})") from None
+
+
+def table_stem(path: Path) -> str:
+    """Name of a table without ``.tsv``, ``.csv`` and what it is packed with."""
+    name = path.name
+    for suffixes in (PACKED, PLAIN):
+        ending = Path(name).suffix
+        name = name.removesuffix(ending) if ending.lower() in suffixes else name
+    return name
+
+
+def method_names(paths: Iterable[Path]) -> dict[str, Path]:
+    """Names of methods by their tables: the file's, with the folder where that is not enough.
+
+    Raises
+    ------
+    DataError
+        If a table is given twice.
+    """
+    paths = list(paths)
+    stems = [table_stem(path) for path in paths]
+    clear = len(set(stems)) == len(stems)
+    names = stems if clear else [f"{p.parent.name}/{s}" for p, s in zip(paths, stems, strict=True)]
+    twice = [str(path) for path, name in zip(paths, names, strict=True) if names.count(name) > 1]
+    if twice:
+        raise DataError(f"tables of one name: {some(twice)}; name every table once, and differently")
+    return dict(zip(names, paths, strict=True))
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file has the name of a table that `read_published` reads."""
+    name = path.with_suffix("") if path.suffix.lower() in PACKED else path
+    return name.suffix.lower() in PLAIN and not path.name.startswith(".")
+
+
+def need_columns(table: pd.DataFrame, columns: Iterable[str], path: Path) -> None:
+    """Check that a table has some columns.
+
+    Raises
+    ------
+    DataError
+        If one is missing; it says which, and which there are.
+    """
+    missing = [column for column in columns if column not in table.columns]
+    if missing:
+        found = some(map(str, table.columns), shown=12)
+        raise DataError(f"{path} lacks the column {', '.join(missing)}; it has: {found}")
+
+
+def as_numbers(
+    table: pd.DataFrame, columns: Sequence[str], path: Path, *, key: str, above: float | None = None
+) -> pd.DataFrame:
+    """Columns of a table as finite numbers that are not negative.
+
+    Parameters
+    ----------
+    table
+        With the columns and the key.
+    columns
+        To convert.
+    path
+        Of the table, for the message.
+    key
+        Column that names a row for a person.
+    above
+        Smallest number that is too small; by default only negative numbers are.
+
+    Returns
+    -------
+    Table of the columns, ``float64``.
+
+    Raises
+    ------
+    DataError
+        If a value is missing, no number or too small; it says in which rows.
+    """
+    numbers = table[list(columns)].apply(pd.to_numeric, errors="coerce").astype(float)
+    bad = ~np.isfinite(numbers) | (numbers < 0 if above is None else numbers <= above)
+    if not bad.any(axis=None):
+        return numbers
+    column = next(c for c in columns if bad[c].any())
+    rows = [f"{k} ({v})" for k, v in table.loc[bad[column], [key, column]].itertuples(index=False)]
+    need = "numbers from 0 on" if above is None else f"numbers above {above:g}"
+    raise DataError(f"{path}: {column} must hold {need}, it does not for {key} {some(rows)}")
+
+
+def refuse_repeats(names: pd.Series, path: Path, *, repeated: pd.Series | None = None) -> None:
+    """Check that a name occurs once.
+
+    Parameters
+    ----------
+    names
+        For the message.
+    path
+        Of the table.
+    repeated
+        Which rows repeat another one, where that is not a matter of the names.
+
+    Raises
+    ------
+    DataError
+        If one occurs twice; it says which.
+    """
+    repeated = names.duplicated() if repeated is None else repeated
+    if repeated.any():
+        raise DataError(
+            f"{path} names {some(dict.fromkeys(names[repeated]))} more than once; keep one row each"
+        )
+
+
+def image_places(names: pd.Series) -> pd.DataFrame:
+    """Subject, frame and slice that the names of images tell.
+
+    Parameters
+    ----------
+    names
+        Names or paths such as ``x/245-frame003-slice004.png`` or ``17_slice000_frame001-mask.png``.
+
+    Returns
+    -------
+    Columns Id (text), frame and slice (``Int64``) with the index of ``names``; missing where a name
+    is not understood.
+    """
+    names = names.astype(str)
+    places = names.str.extract(_FRAME_FIRST)
+    others = places["Id"].isna()
+    if others.any():
+        places.loc[others] = names[others].str.extract(_SLICE_FIRST)[list(places.columns)]
+    numbers = {c: pd.to_numeric(places[c]).astype("Int64") for c in ("frame", "slice")}
+    return places[["Id"]].assign(**numbers)
+
+
+def some(names: Iterable[str], *, shown: int = SHOWN) -> str:
+    """The first few names, and how many more there are."""
+    names = list(names)
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more
+
+
+def _first_line(error: Exception) -> str:
+    """What an exception says, shortly."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

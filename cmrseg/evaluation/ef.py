@@ -1,0 +1,238 @@
+"""Ejection fractions from the pixel counts of images, against true volumes: the paper's Table II."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from cmrseg.data.predictions import NOT_EVALUATED
+from cmrseg.data.tables import as_numbers, method_names, need_columns, read_published, refuse_repeats, some
+from cmrseg.data.truth import (
+    ROTATED,
+    examination_names,
+    read_true_volumes,
+    true_volumes_for,
+    turned_originals,
+)
+from cmrseg.evaluation.pixel_counts import examination_volumes, read_pixel_counts
+from cmrseg.evaluation.summary import NO_EF_ERROR_POINTS, UNITS, summarise
+from cmrseg.metrics.volumes import MM3_PER_ML
+from cmrseg.problems import DataError, Problem
+
+EF_COLUMNS = (
+    "method", "Id", "EDV_pixels", "ESV_pixels", "EF_percent", "true_EF_percent", "ef_error",
+    "ef_abs_error", "ED_frame", "ES_frame",
+)  # fmt: skip
+ML_COLUMNS = ("EDV_ml", "ESV_ml", "true_EDV_ml", "true_ESV_ml", "edv_error", "esv_error")
+METRICS = ("ef_abs_error", "ef_error", "edv_error", "esv_error")
+SORTS = ("mean", "median")
+_SPACING = ["pixelSpacingX", "pixelSpacingY", "sliceSpacing"]
+
+
+@dataclass(frozen=True)
+class EfEvaluation:
+    """What an evaluation of ejection fractions found.
+
+    Attributes
+    ----------
+    examinations
+        ``ef.csv``: one row per method and examination, `EF_COLUMNS`, and `ML_COLUMNS` where spacings are
+        known. EF in percent, errors (predicted minus true) in percentage points and ml.
+    summary
+        ``summary.csv``; group is the method, the best first.
+    without_lv
+        Number of examinations without any predicted LV by method; each has no ``ef_error`` and an
+        ``ef_abs_error`` of 100 points.
+    problems
+        What could not be evaluated, with the reason.
+    notes
+        What a reader of the numbers should know, one sentence each.
+    """
+
+    examinations: pd.DataFrame
+    summary: pd.DataFrame
+    without_lv: Mapping[str, int]
+    problems: list[Problem]
+    notes: list[str]
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Methods in the order of the summary."""
+        return tuple(self.summary["group"].unique())
+
+    def errors(self, method: str) -> pd.Series:
+        """Absolute EF error of every examination of a method, in points."""
+        return self.examinations.loc[self.examinations["method"] == method, "ef_abs_error"]
+
+
+def evaluate_ef(
+    counts: Sequence[Path],
+    truth: Path,
+    *,
+    rotated: bool = False,
+    dimensions: Path | None = None,
+    sort: str = "mean",
+) -> EfEvaluation:
+    """Compare ejection fractions from pixel counts with true ones.
+
+    The volume of a frame is the sum of the LV pixels of its images; end-diastole and end-systole are the
+    frames of the largest and smallest sum. No spacing is needed for the ejection fraction. The ``_rot90``
+    version of an examination replaces its original.
+
+    Parameters
+    ----------
+    counts
+        Tables of the methods, see `cmrseg.evaluation.pixel_counts`; a method is called as its file.
+    truth
+        True volumes in ml, see `cmrseg.data.truth.read_true_volumes`.
+    rotated
+        Evaluate instead the originals of which some table has a ``_rot90`` version.
+    dimensions
+        Table with pid, pixelSpacingX, pixelSpacingY and sliceSpacing in mm, for volumes in ml. They are those
+        of the images in which the pixels were counted.
+    sort
+        ``mean`` or ``median`` of the absolute error: the order of the methods.
+
+    Returns
+    -------
+    Tables, problems and notes.
+
+    Raises
+    ------
+    DataError
+        If a table cannot be read, or there is no examination to evaluate.
+    ValueError
+        If ``sort`` is neither ``mean`` nor ``median``.
+
+    References
+    ----------
+    Ankenbrand et al. (2020), doi:10.1101/2020.06.15.20131656, III.A, Table II and Fig. 2.
+    """
+    if sort not in SORTS:
+        raise ValueError(f"sort must be {' or '.join(SORTS)}, got '{sort}'")
+    volumes = read_true_volumes(truth)
+    spacings = None if dimensions is None else _read_spacings(dimensions)
+    predicted, problems = _read_methods(counts)
+    chosen = _turned_only(predicted) if rotated else _turned_first(predicted)
+    table, unknown = _with_truth(chosen, volumes, truth)
+    notes = [] if rotated else _absent_notes(table, volumes)
+    if spacings is not None:
+        table, unmeasured = _with_ml(table, spacings)
+        notes += unmeasured
+    without_lv = table["EF_percent"].isna().groupby(table["method"], sort=False).sum().to_dict()
+    notes += [*_lost_notes(without_lv), *_uneven_note(table)]
+    columns = [*EF_COLUMNS, *(c for c in ML_COLUMNS if spacings is not None)]
+    return EfEvaluation(table[columns], _summary(table, sort), without_lv, [*problems, *unknown], notes)
+
+
+def _read_methods(counts: Sequence[Path]) -> tuple[pd.DataFrame, list[Problem]]:
+    """Volumes of all examinations of all methods."""
+    tables, problems = [], []
+    for method, path in method_names(counts).items():
+        images, unread = read_pixel_counts(path)
+        volumes, unmeasured = examination_volumes(images, path.name)
+        tables.append(volumes.assign(method=method, source=path.name))
+        problems += [*unread, *unmeasured]
+    table = pd.concat(tables, ignore_index=True)
+    if table.empty:
+        raise DataError(f"no examination can be evaluated: {problems[0].study}: {problems[0].problem}")
+    return table, problems
+
+
+def _turned_first(table: pd.DataFrame) -> pd.DataFrame:
+    """Without the originals that the same method has a turned version of."""
+    parts = table.groupby("method", sort=False)["Id"]
+    return table[~parts.transform(lambda ids: ids.isin(turned_originals(ids)))]
+
+
+def _turned_only(table: pd.DataFrame) -> pd.DataFrame:
+    """The originals of which there is a turned version."""
+    chosen = table[table["Id"].isin(turned_originals(table["Id"]))]
+    if chosen.empty:
+        raise DataError(f"no examination has both an original and a {ROTATED} version; leave out --rotated")
+    return chosen
+
+
+def _with_truth(table: pd.DataFrame, volumes: pd.DataFrame, path: Path) -> tuple[pd.DataFrame, list[Problem]]:
+    """The examinations with true EF and errors, and those that the truth does not know."""
+    true = true_volumes_for(table["Id"], volumes).set_index(table.index)
+    known = true["true_Id"].notna()
+    if not known.any():
+        raise DataError(f"{path} knows none of the examinations {some(table['Id'].unique())}; check the Ids")
+    problems = [
+        Problem(row.Id, "no true volumes", NOT_EVALUATED, row.source, f"not in {path.name}")
+        for row in table[~known].itertuples()
+    ]
+    error = table["EF_percent"] - true["EF_percent"]
+    columns = {"true_EF_percent": true["EF_percent"], "ef_error": error}
+    columns["ef_abs_error"] = error.abs().fillna(NO_EF_ERROR_POINTS)
+    columns |= {"true_Id": true["true_Id"], "true_EDV_ml": true["EDV_ml"], "true_ESV_ml": true["ESV_ml"]}
+    return table.assign(**columns)[known].reset_index(drop=True), problems
+
+
+def _read_spacings(path: Path) -> pd.Series:
+    """Volume of a pixel in ml by examination."""
+    table = read_published(path, text=["pid"])
+    need_columns(table, ["pid", *_SPACING], path)
+    refuse_repeats(table["pid"], path)
+    spacings = as_numbers(table, _SPACING, path, key="pid", above=0)
+    return pd.Series(spacings.prod(axis=1).to_numpy() / MM3_PER_ML, index=table["pid"])
+
+
+def _with_ml(table: pd.DataFrame, pixel_ml: pd.Series) -> tuple[pd.DataFrame, list[str]]:
+    """Volumes in ml and their errors; examinations without a spacing have none."""
+    names = [next((n for n in examination_names(i) if n in pixel_ml.index), None) for i in table["Id"]]
+    factors = pixel_ml.reindex(names).to_numpy()
+    for phase in ("ED", "ES"):
+        table = table.assign(**{f"{phase}V_ml": table[f"{phase}V_pixels"] * factors})
+        error = table[f"{phase}V_ml"] - table[f"true_{phase}V_ml"]
+        table = table.assign(**{f"{phase.lower()}v_error": error})
+    lost = table.loc[pd.isna(factors), "Id"].unique()
+    return table, [f"{len(lost)} examination(s) have no spacing and no volume in ml: {some(lost)}"] * bool(
+        len(lost)
+    )
+
+
+def _summary(table: pd.DataFrame, sort: str) -> pd.DataFrame:
+    """Table II: statistics of the errors, the method with the lowest absolute error first."""
+    best = table.groupby("method", sort=False)["ef_abs_error"].agg(sort).sort_values(kind="stable").index
+    parts = [
+        table.loc[table["method"] == method, ["method"]].assign(
+            structure="LV", metric=metric, value=table[metric], unit=UNITS[metric]
+        )
+        for method in best
+        for metric in METRICS
+        if metric in table
+    ]
+    return summarise(pd.concat(parts).rename(columns={"method": "group"}))
+
+
+def _absent_notes(table: pd.DataFrame, volumes: pd.DataFrame) -> list[str]:
+    """Which examinations of the truth a method says nothing about."""
+    notes = []
+    for method, part in table.groupby("method", sort=False):
+        absent = volumes.loc[~volumes["Id"].isin(part["true_Id"]), "Id"].tolist()
+        if absent:
+            notes.append(
+                f"{method}: {len(absent)} examination(s) of the truth have no counts: {some(absent)}"
+            )
+    return notes
+
+
+def _lost_notes(without_lv: Mapping[str, int]) -> list[str]:
+    """How many examinations have no predicted LV."""
+    return [
+        f"{method}: {n} examination(s) without any predicted LV, counted as an error of "
+        f"{NO_EF_ERROR_POINTS:.0f} points"
+        for method, n in without_lv.items()
+        if n
+    ]
+
+
+def _uneven_note(table: pd.DataFrame) -> list[str]:
+    """Whether the methods were evaluated on different examinations."""
+    sets = {frozenset(part) for _, part in table.groupby("method")["true_Id"]}
+    return ["the methods were evaluated on different examinations; compare them with care"] * (len(sets) > 1)

@@ -1,0 +1,90 @@
+"""Tables that are read whole or refused in one sentence."""
+
+import gzip
+import lzma
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from cmrseg.data.tables import as_numbers, image_places, method_names, read_published, table_stem
+from cmrseg.problems import DataError
+
+TEXT = "file\tlv_pixels\n007\t5\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "pack"),
+    [("t.tsv", bytes), ("t.tsv.xz", lzma.compress), ("t.tsv.gz", gzip.compress), ("T.TSV.XZ", lzma.compress)],
+)
+def test_a_packed_table_reads_as_a_plain_one(tmp_path, name, pack):
+    (tmp_path / name).write_bytes(pack(TEXT.encode()))
+    table = read_published(tmp_path / name, text=["file"])
+    assert table.to_dict("records") == [{"file": "007", "lv_pixels": 5}]
+
+
+@pytest.mark.parametrize(("suffix", "pack"), [("xz", lzma.compress), ("gz", gzip.compress)])
+def test_a_truncated_table_is_refused(tmp_path, suffix, pack):
+    packed = pack((TEXT * 1000).encode())
+    path = tmp_path / f"t.tsv.{suffix}"
+    path.write_bytes(packed[: len(packed) // 2])
+    with pytest.raises(DataError, match="truncated or damaged"):
+        read_published(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("t.csv", b"", "cannot be read as a table"),
+        ("t.csv", b"a,b\n", "no rows"),
+        ("t.csv", b"a,b\n1,2\n1,2,3\n", "cannot be read as a table"),
+        ("t.csv", b"a\n\xff\xfe\n", "cannot be read as a table"),
+        ("t.csv.gz", b"plain", "damaged"),
+        ("t.csv.xz", b"plain", "damaged"),
+    ],
+)
+def test_what_is_no_table_is_refused(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        read_published(tmp_path / name)
+
+
+def test_a_missing_table_and_a_folder_are_told_apart(tmp_path):
+    with pytest.raises(DataError, match="does not exist"):
+        read_published(tmp_path / "t.csv")
+    with pytest.raises(DataError, match="is a folder"):
+        read_published(tmp_path)
+
+
+@pytest.mark.parametrize("bad", ["x", "-1", "", "inf"])
+def test_a_value_that_is_no_count_is_named_with_its_row(bad):
+    table = pd.DataFrame({"Id": ["1", "2"], "n": ["3", bad]})
+    with pytest.raises(DataError, match="n must hold numbers from 0 on, it does not for Id 2"):
+        as_numbers(table, ["n"], Path("t.csv"), key="Id")
+
+
+def test_names_of_images_tell_subject_frame_and_slice():
+    names = [
+        "nifti/images/245/245-frame003-slice004.png",
+        "1001_rot90-frame011-slice000.png",
+        "17_slice000_frame001-mask.png",
+        "26_slice002_frame017",
+        "a\\123_a-frame1-slice2.png",
+        "slice.png",
+    ]
+    places = image_places(pd.Series(names))
+    assert places["Id"].tolist()[:5] == ["245", "1001_rot90", "17", "26", "123_a"]
+    assert places["frame"].tolist()[:5] == [3, 11, 1, 17, 1]
+    assert places["slice"].tolist()[:5] == [4, 0, 0, 2, 2]
+    assert places.iloc[5].isna().all()
+
+
+def test_methods_are_called_as_their_files_and_folders_where_need_be():
+    assert list(method_names([Path("x/r34.tsv.xz"), Path("x/r50.v2.csv")])) == ["r34", "r50.v2"]
+    assert list(method_names([Path("x/p.tsv"), Path("y/p.tsv")])) == ["x/p", "y/p"]
+    with pytest.raises(DataError, match="tables of one name"):
+        method_names([Path("x/p.tsv"), Path("x/p.tsv")])
+
+
+def test_the_stem_of_a_table_has_no_packing():
+    assert table_stem(Path("a/b.v1.TSV.gz")) == "b.v1"

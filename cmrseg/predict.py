@@ -27,6 +27,8 @@ from cmrseg.zoo.manifest import DEFAULT_MODEL, load_model
 from cmrseg.zoo.model_file import Model
 
 Progress = Callable[[int, int], None]  # (studies done, studies in all)
+Study = tuple[VolumeRef, ...]  # volumes that share their files
+Segment = Callable[[Study, Cine], Cine]
 Segmented = tuple[str, Cine, list[int]]  # subject, mask, number of every frame
 Flips = tuple[tuple[int, ...], ...]
 
@@ -111,13 +113,55 @@ def predict(
     DataError
         If nothing can be read, or the model cannot be loaded.
     """
-    loaded = load_model(model)
-    catalog = source.select(splits) if isinstance(source, Catalog) else read_catalog(source, splits=splits)
-    options = options or Options()
-    problems, notes = list(catalog.problems), list(catalog.notes)
-    masks = _segment_all(
-        catalog.studies(), out, _segmenter(loaded, options), options.resume, problems, progress
+    loaded, options = load_model(model), options or Options()
+    is_catalog = isinstance(source, Catalog)
+    catalog = source.select(splits) if is_catalog else read_catalog(source, splits=splits, masks=False)
+    segment = segmenter(loaded, options)
+    return segment_catalog(
+        catalog,
+        out,
+        lambda study, cine: segment(cine),
+        labels=loaded.spec.labels,
+        resume=options.resume,
+        progress=progress,
     )
+
+
+def segment_catalog(  # noqa: PLR0913 (all but the first three are options)
+    catalog: Catalog,
+    out: Path,
+    segment: Segment,
+    *,
+    labels: Sequence[str],
+    resume: bool = False,
+    problems_file: str = "problems.tsv",
+    progress: Progress | None = None,
+) -> PredictionRun:
+    """Masks and tables of a data set from anything that turns a study into a mask.
+
+    Parameters
+    ----------
+    catalog
+        Images.
+    out
+        Gets a folder per subject with masks, volumes.csv, summary.csv.
+    segment
+        From a study and its intensities to a mask on the same grid, in `Label` ids.
+    labels
+        Names of the structures that ``segment`` knows; the volumes of the others are unknown.
+    resume
+        Keep the masks that are already there.
+    problems_file
+        Name of the table of what failed; only written when something did.
+    progress
+        Told after every study.
+
+    Returns
+    -------
+    Tables and problems; where ``segment`` raises a `DataError`, that study is a problem, the others go on.
+    """
+    problems, notes = list(catalog.problems), list(catalog.notes)
+    masks = _segment_all(catalog.studies(), out, segment, resume, problems, progress)
     volumes, summary = [], []
     for subject, members in groupby(masks, key=lambda item: item[0]):
         parts = _joined(list(members))
@@ -126,7 +170,9 @@ def predict(
         for mask, frames in parts:
             volumes.append(volume_table(subject, mask, frames=frames))
             summary.append(summary_row(subject, mask, frames=frames))
-    return _write(out, _tables(volumes, summary, loaded.spec.labels), problems, notes)
+    run = PredictionRun(*_tables(volumes, summary, labels), problems, notes)
+    _write(run, out, problems_file)
+    return run
 
 
 def segment_cine(cine: Cine, model: Model, options: Options | None = None) -> Cine:
@@ -145,7 +191,69 @@ def segment_cine(cine: Cine, model: Model, options: Options | None = None) -> Ci
     -------
     Mask in `Label` ids on the same grid, ``uint8``.
     """
-    return _segmenter(model, options or Options())(cine)
+    return segmenter(model, options or Options())(cine)
+
+
+def mask_paths(ref: VolumeRef, out: Path, *, taken: dict[Path, Path] | None = None) -> list[Path]:
+    """Where the masks of a study go.
+
+    Parameters
+    ----------
+    ref
+        Any volume of the study.
+    out
+        Folder of the predictions.
+    taken
+        Mask -> its image, of the studies so far; gets those of this one.
+
+    Raises
+    ------
+    DataError
+        If two images would go to one file.
+    """
+    paths, taken = [], {} if taken is None else taken
+    for image in dict.fromkeys(ref.images):
+        path = prediction_path(out, ref.subject, image)
+        if taken.setdefault(path, image) != image:
+            raise DataError(f"{image} and {taken[path]} would both be written to {path}; rename one of them")
+        paths.append(path)
+    return paths
+
+
+def segmenter(model: Model, options: Options) -> Callable[[Cine], Cine]:
+    """A model as a function from cine to mask.
+
+    Parameters
+    ----------
+    model
+        From `cmrseg.zoo.load_model`.
+    options
+        How masks are made.
+
+    Returns
+    -------
+    Function from intensities ``(x, y, z, t)`` to a mask in `Label` ids on the same grid.
+    """
+    device = default_device()
+    net = model.net.to(device, memory_format=torch.channels_last).eval()
+    spec = model.spec
+    flips = _flips_of(spec.recipe) if options.flips else ((),)
+    ids = np.array([int(label) for label in spec.label_ids], np.uint8)
+
+    def segment(cine: Cine) -> Cine:
+        slices = to_slices(cine, spec.preprocessing)
+        _, _, n_slices, n_frames = cine.array.shape
+        table = neighbour_table(n_slices, n_frames, spec.preprocessing.neighbours)
+        classes = [
+            restore(probabilities, cine, spec.preprocessing).argmax(1)
+            for batch in batches(slices, table, spec.preprocessing, batch_size=options.batch_size)
+            for probabilities in [_probabilities(net, batch.to(device), flips, bf16=options.bf16)]
+        ]
+        array = ids[torch.cat(classes).numpy()].reshape(n_frames, n_slices, *classes[0].shape[1:])
+        mask = np.ascontiguousarray(array.transpose(3, 2, 1, 0))
+        return cine.with_array(largest_components(mask) if options.largest_component else mask)
+
+    return segment
 
 
 def largest_components(mask: np.ndarray) -> np.ndarray:
@@ -171,30 +279,6 @@ def largest_components(mask: np.ndarray) -> np.ndarray:
     return kept
 
 
-def _segmenter(model: Model, options: Options) -> Callable[[Cine], Cine]:
-    """The model as a function from cine to mask."""
-    device = default_device()
-    net = model.net.to(device, memory_format=torch.channels_last).eval()
-    spec = model.spec
-    flips = _flips_of(spec.recipe) if options.flips else ((),)
-    ids = np.array([int(label) for label in spec.label_ids], np.uint8)
-
-    def segment(cine: Cine) -> Cine:
-        slices = to_slices(cine, spec.preprocessing)
-        _, _, n_slices, n_frames = cine.array.shape
-        table = neighbour_table(n_slices, n_frames, spec.preprocessing.neighbours)
-        classes = [
-            restore(probabilities, cine, spec.preprocessing).argmax(1)
-            for batch in batches(slices, table, spec.preprocessing, batch_size=options.batch_size)
-            for probabilities in [_probabilities(net, batch.to(device), flips, bf16=options.bf16)]
-        ]
-        array = ids[torch.cat(classes).numpy()].reshape(n_frames, n_slices, *classes[0].shape[1:])
-        mask = np.ascontiguousarray(array.transpose(3, 2, 1, 0))
-        return cine.with_array(largest_components(mask) if options.largest_component else mask)
-
-    return segment
-
-
 def _flips_of(recipe: str) -> Flips:
     """The flips that the augmentation in a recipe's name teaches."""
     augmentation = recipe.split("_")[3:4]  # architecture_loss_set_augmentation[_size]
@@ -215,9 +299,9 @@ def _probabilities(net: nn.Module, batch: Tensor, flips: Flips, *, bf16: bool) -
 
 
 def _segment_all(
-    studies: list[tuple[VolumeRef, ...]],
+    studies: list[Study],
     out: Path,
-    segment: Callable[[Cine], Cine],
+    segment: Segment,
     resume: bool,
     problems: list[Problem],
     progress: Progress | None,
@@ -227,7 +311,7 @@ def _segment_all(
     for number, study in enumerate(studies, start=1):
         ref = study[0]
         try:
-            paths = _targets(ref, out, targets)
+            paths = mask_paths(ref, out, taken=targets)
             yield ref.subject, *_segment_study(study, paths, segment, resume=resume)
         except DataError as error:
             problems.append(left_out(ref.subject, ref.image, error))
@@ -235,19 +319,8 @@ def _segment_all(
             progress(number, len(studies))
 
 
-def _targets(ref: VolumeRef, out: Path, taken: dict[Path, Path]) -> list[Path]:
-    """Where the masks of a study go; no two images may go to the same file."""
-    paths = []
-    for image in dict.fromkeys(ref.images):
-        path = prediction_path(out, ref.subject, image)
-        if taken.setdefault(path, image) != image:
-            raise DataError(f"{image} and {taken[path]} would both be written to {path}; rename one of them")
-        paths.append(path)
-    return paths
-
-
 def _segment_study(
-    study: tuple[VolumeRef, ...], paths: list[Path], segment: Callable[[Cine], Cine], *, resume: bool
+    study: Study, paths: list[Path], segment: Segment, *, resume: bool
 ) -> tuple[Cine, list[int]]:
     """Mask of one study and the numbers of its frames; it is written, or read when it is there already."""
     image, frames = load_whole_image(*study)
@@ -256,7 +329,7 @@ def _segment_study(
         if array.shape != image.array.shape:
             raise DataError(f"{paths[0]} is on another grid than its image; delete it or leave --resume out")
         return image.with_array(array), frames
-    mask = segment(image)
+    mask = segment(study, image)
     for path, part in zip(paths, _parts(mask, len(paths)), strict=True):
         save_mask(part, path)
     return mask, frames
@@ -299,14 +372,11 @@ def _tables(
     return volume_rows, summary_rows
 
 
-def _write(
-    out: Path, tables: tuple[pd.DataFrame, pd.DataFrame], problems: list[Problem], notes: list[str]
-) -> PredictionRun:
+def _write(run: PredictionRun, out: Path, problems_file: str) -> None:
     """Write the tables of a run."""
-    write_table(tables[0], out / "volumes.csv")
-    write_table(tables[1], out / "summary.csv")
-    if problems:
-        write_table(problem_table(problems), out / "problems.tsv")
+    write_table(run.volumes, out / "volumes.csv")
+    write_table(run.summary, out / "summary.csv")
+    if run.problems:
+        write_table(problem_table(run.problems), out / problems_file)
     else:
-        (out / "problems.tsv").unlink(missing_ok=True)  # of an earlier run
-    return PredictionRun(*tables, problems, notes)
+        (out / problems_file).unlink(missing_ok=True)  # of an earlier run

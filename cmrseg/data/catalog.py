@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from cmrseg.cine import Cine
-from cmrseg.data.layouts import ALL, ImageFile, list_images, png_file
+from cmrseg.data.layouts import ALL, ImageFile, list_images, png_file, pseudo_label_notes
 from cmrseg.data.splits import apply_splits, draw_splits, leak_notes, patients_of
 from cmrseg.io.images import is_nifti, load_image, load_mask, read_grid, stem
 from cmrseg.labels import Label, get_scheme
@@ -106,7 +106,9 @@ class Catalog:
         return [tuple(study) for study in studies.values()]
 
 
-def read_catalog(root: Path, *, labels: str | None = None, splits: Sequence[str] = ()) -> Catalog:
+def read_catalog(
+    root: Path, *, labels: str | None = None, splits: Sequence[str] = (), masks: bool = True
+) -> Catalog:
     """Read a data set of any known layout, or a single image file.
 
     Parameters
@@ -117,6 +119,8 @@ def read_catalog(root: Path, *, labels: str | None = None, splits: Sequence[str]
         Label scheme of the masks where the layout does not tell; see `cmrseg.labels.get_scheme`.
     splits
         Keep these splits only.
+    masks
+        Look for masks too; without them, one that does not fit its image is no problem.
 
     Returns
     -------
@@ -127,7 +131,7 @@ def read_catalog(root: Path, *, labels: str | None = None, splits: Sequence[str]
     DataError
         If the folder is missing or empty, its layout is unknown, or no image can be read.
     """
-    files, notes = _files(root, labels)
+    files, notes = _files(root, labels, masks)
     rows, problems = _readable_rows(files)
     if not rows:
         raise DataError(problems[0].extra_info if problems else f"no images in {root}")
@@ -299,7 +303,7 @@ def _load_frames(refs: Sequence[VolumeRef], files: list[Cine]) -> Cine:
     return Cine(first.array[:, :, list(ref.slices)][..., frames], ref.spacing, first.affine, times)
 
 
-def _files(root: Path, labels: str | None) -> tuple[list[ImageFile], list[str]]:
+def _files(root: Path, labels: str | None, masks: bool) -> tuple[list[ImageFile], list[str]]:
     """Image files of a folder, or a single one, and notes."""
     if labels is not None:
         get_scheme(labels)
@@ -307,6 +311,9 @@ def _files(root: Path, labels: str | None) -> tuple[list[ImageFile], list[str]]:
         files, notes = [_single_file(root)], []
     else:
         files, notes = list_images(existing_folder(root, "data"))
+    if not masks:
+        return [replace(file, mask=None) for file in files], notes
+    notes += pseudo_label_notes(files)
     if labels is not None:
         return [replace(file, labels=labels) for file in files], notes
     if any(file.mask and not file.labels for file in files):

@@ -16,6 +16,7 @@ import pandas as pd
 
 from cmrseg.data.names import SPLIT_FOLDERS, case_name, nnunet_scheme, slice_name
 from cmrseg.io.images import UNKNOWN_SPACING, is_nifti, stem
+from cmrseg.labels import Label
 from cmrseg.problems import DataError
 
 ALL = -1  # every frame, or every slice, of the file
@@ -80,6 +81,14 @@ def list_images(root: Path) -> tuple[list[ImageFile], list[str]]:
     layout = find_layout(root)
     files = list(layout.read(root))
     return files, [f"data layout: {layout.name}", *layout.notes(root), *_unnamed_note(files, root)]
+
+
+def pseudo_label_notes(files: list[ImageFile]) -> list[str]:
+    """How many masks no expert drew."""
+    masks = [file.mask for file in files if file.mask]
+    pseudo = sum(stem(mask) == "seg" for mask in masks)
+    note = f"{pseudo} of {len(masks)} masks are pseudo-labels (seg.nii.gz), no expert drew them"
+    return [note] if pseudo else []
 
 
 def read_table(path: Path, types: Mapping[str, type] | type, *, separator: str = ",") -> pd.DataFrame:
@@ -228,7 +237,7 @@ def _mnms(root: Path) -> Iterator[ImageFile]:
     files = []
     for image in _visible(root, "**/*_[sS][aA]*.nii*"):
         match = _MNMS_NAME.fullmatch(stem(image))
-        if match is None:
+        if match is None or _is_a_mask(image):
             continue
         phase = (match[2] or "").upper()
         frame = {"ED": 0, "ES": 1}.get(phase, ALL)
@@ -238,20 +247,32 @@ def _mnms(root: Path) -> Iterator[ImageFile]:
 
 
 def _curated(root: Path) -> Iterator[ImageFile]:
-    """What `cmrseg curate` writes: <study>/sa.nii.gz; masks may lie beside as truth.nii.gz."""
+    """What `cmrseg curate` writes: <study>/sa.nii.gz; beside it truth.nii.gz, else a pseudo-label."""
+    scheme = _pseudo_label_scheme(root)
     for image in _visible(root, "*/sa.nii.gz"):
-        yield ImageFile(image.parent.name, image, _beside(image, "truth"))
+        truth = _beside(image, "truth")
+        labels = scheme if truth is None else "cmrseg"
+        yield ImageFile(image.parent.name, image, truth or _beside(image, "seg"), labels)
+
+
+def _pseudo_label_scheme(root: Path) -> str:
+    """Scheme of the structures that the teacher of `cmrseg label` knew, by teacher.json."""
+    try:
+        known = json.loads((root / "teacher.json").read_text(encoding="utf-8"))["structures"]
+        return ",".join(f"{name}={int(Label[name])}" for name in known) or "cmrseg"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "cmrseg"
 
 
 def _nifti_folder(root: Path) -> Iterator[ImageFile]:
     """Any NIfTI files, one subject each, without masks."""
-    images = [path for path in _visible(root, _NIFTI) if not _is_ours(path)]
+    images = [path for path in _visible(root, _NIFTI) if not _is_a_mask(path)]
     yield from _told_apart([ImageFile(stem(image), image) for image in images], root)
 
 
 def _png_folder(root: Path) -> Iterator[ImageFile]:
     """Any PNG files, without masks."""
-    images = [path for path in _visible(root, _PNG) if not _is_ours(path)]
+    images = [path for path in _visible(root, _PNG) if not _is_a_mask(path)]
     yield from _told_apart([png_file(image, root) for image in images], root)
 
 
@@ -274,7 +295,7 @@ def _unnamed_note(files: list[ImageFile], root: Path) -> list[str]:
         path
         for pattern in sorted(patterns)
         for path in _visible(root, pattern)
-        if path not in named and not _is_ours(path)
+        if path not in named and not _is_a_mask(path)
     ]
     return [
         f"{len(others)} file(s) are left out, as this layout does not name them: "
@@ -282,9 +303,10 @@ def _unnamed_note(files: list[ImageFile], root: Path) -> list[str]:
     ] * bool(others)
 
 
-def _is_ours(path: Path) -> bool:
-    """Whether it is a mask that `cmrseg predict` wrote below its input."""
-    return stem(path) == "seg" or stem(path).endswith("_seg")
+def _is_a_mask(path: Path) -> bool:
+    """Whether it is a mask that `cmrseg predict`, `cmrseg label` or ukbb_cardiac wrote below its input."""
+    name = stem(path)
+    return name == "seg" or name.endswith("_seg") or name.startswith(("seg_sa", "seg_la"))
 
 
 def _told_apart(files: list[ImageFile], root: Path, *, above: int = 0) -> Iterator[ImageFile]:

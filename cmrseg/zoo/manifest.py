@@ -95,17 +95,33 @@ def load_model(name_or_path: str | Path = DEFAULT_MODEL) -> Model:
     DataError
         If there is no such model or file, its checksum is wrong, or it cannot be read.
     """
+    return read_model(model_path(name_or_path))
+
+
+def model_path(name_or_path: str | Path = DEFAULT_MODEL) -> Path:
+    """The file of a model; that of the zoo is compared with its checksum.
+
+    Parameters
+    ----------
+    name_or_path
+        As for `load_model`.
+
+    Raises
+    ------
+    DataError
+        If there is no such model or file, or its checksum is wrong.
+    """
     name, path = str(name_or_path), Path(name_or_path)
     is_file = path.suffix == ".safetensors" or path.exists()
     if not is_file or name in read_manifest():
         entry = get_entry(name)
         verify(entry)
-        return read_model(entry.path)
+        return entry.path
     if path.is_dir():
         path = path / "model.safetensors"
     if not path.exists():
         raise DataError(f"model file {path} does not exist; check the path")
-    return read_model(path)
+    return path
 
 
 def read_card(name: str) -> str:

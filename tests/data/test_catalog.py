@@ -381,3 +381,16 @@ def test_no_real_subject_is_on_two_sides(test_data, name):
     catalog = read_catalog(test_data / name)
     assert not any("more than one split" in note for note in catalog.notes)
     assert set(catalog.table["split"]) == {"train", "val", "test"}
+
+
+def test_without_masks_one_that_does_not_fit_is_no_problem(tmp_path):
+    for name, shape in (("sa", (4, 4, 2)), ("seg", (5, 5, 2))):
+        (tmp_path / "s1").mkdir(exist_ok=True)
+        image = nib.Nifti1Image(np.zeros(shape, np.uint8), np.diag([1.5, 1.5, 8, 1]))
+        nib.save(image, tmp_path / "s1" / f"{name}.nii.gz")
+    with pytest.raises(DataError, match="does not fit its image"):
+        read_catalog(tmp_path)
+    catalog = read_catalog(tmp_path, masks=False)
+    assert catalog.problems == []
+    assert not catalog.volumes()[0].has_masks
+    assert not any("pseudo-label" in note for note in catalog.notes)

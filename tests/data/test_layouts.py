@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from cmrseg.data.layouts import ALL, find_layout, list_images
+from cmrseg.data.layouts import ALL, find_layout, list_images, pseudo_label_notes
 from cmrseg.problems import DataError
 
 
@@ -265,6 +265,37 @@ def test_curated_studies_are_named_by_their_folders(tmp_path):
     first, second = read(tmp_path)
     assert (first.subject, first.mask.name) == ("s1", "truth.nii.gz")
     assert (second.subject, second.mask) == ("s2", None)
+
+
+def test_without_truth_the_mask_of_a_curated_study_is_its_pseudo_label(tmp_path):
+    for name in ("s1/sa", "s1/seg", "s1/truth", "s2/sa", "s2/seg"):
+        nifti(tmp_path / f"{name}.nii.gz")
+    files, notes = list_images(tmp_path)
+    assert [(f.image.name, f.mask.name) for f in files] == [
+        ("sa.nii.gz", "truth.nii.gz"),
+        ("sa.nii.gz", "seg.nii.gz"),
+    ]
+    assert notes == ["data layout: curated studies (<study>/sa.nii.gz)"]
+    assert pseudo_label_notes(files) == ["1 of 2 masks are pseudo-labels (seg.nii.gz), no expert drew them"]
+
+
+@pytest.mark.parametrize(
+    ("record", "labels"),
+    [('{"structures": ["LV", "MYO"]}', "LV=1,MYO=2"), ('{"structures": ["LA"]}', "cmrseg"), ("{", "cmrseg")],
+)
+def test_pseudo_labels_hold_the_structures_that_their_teacher_knew(tmp_path, record, labels):
+    for name in ("s1/sa", "s1/seg", "s2/sa", "s2/truth"):
+        nifti(tmp_path / f"{name}.nii.gz")
+    (tmp_path / "teacher.json").write_text(record)
+    assert [f.labels for f in read(tmp_path)] == [labels, "cmrseg"]
+
+
+def test_masks_of_ukbb_cardiac_beside_the_cine_are_no_images(tmp_path):
+    for name in ("sa", "seg_sa", "seg_sa_ED", "seg_sa_ES"):
+        nifti(tmp_path / "s1" / f"{name}.nii.gz")
+    files, notes = list_images(tmp_path)
+    assert [(f.subject, f.image.name, f.mask) for f in files] == [("s1", "sa.nii.gz", None)]
+    assert len(notes) == 1
 
 
 def test_plain_nifti_files_are_subjects(tmp_path):

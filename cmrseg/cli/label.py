@@ -1,0 +1,45 @@
+"""``cmrseg label``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cmrseg.cli.console import note, progress_bar, show_table, warn_of_problems
+
+_COLUMNS = ("study", "EDV_ml", "ESV_ml", "EF_percent", "ED_frame", "ES_frame")
+
+
+def label(
+    data: Annotated[Path, typer.Argument(help="Data set, such as a folder of `cmrseg curate`.")],
+    teacher: Annotated[
+        str,
+        typer.Option(help="'embedded', a model's name or file, precomputed:DIR or monai:BUNDLE_DIR."),
+    ],
+    out: Annotated[Path | None, typer.Option(help="Folder for masks and tables; DATA by default.")] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(help="Scheme of precomputed masks, such as acdc or LV=1,MYO=2; ukbb by default."),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Keep finished studies.")] = False,
+    fast: Annotated[bool, typer.Option("--fast", help="One pass instead of averaging flips.")] = False,
+) -> None:
+    """Let a teacher label all frames of a data set, so that a student can be trained on them."""
+    from cmrseg.predict import Options
+    from cmrseg.pseudo_labels import label as run
+    from cmrseg.pseudo_labels import problems_name
+
+    options = Options(flips=not fast, resume=resume)
+    with progress_bar("labelling") as progress:
+        result = run(data, teacher=teacher, out=out, labels=labels, options=options, progress=progress)
+    for sentence in result.notes:
+        note(sentence)
+    table = result.summary[list(_COLUMNS)].head(20)
+    show_table("Pseudo-labels", [c.removesuffix("_frame") for c in _COLUMNS], table.values.tolist())
+    where = out or data
+    note(f"masks and tables of {len(result.summary)} studies: {where}")
+    if result.problems:
+        warn_of_problems(len(result.problems), where / problems_name(data, where))
+        raise typer.Exit(1)

@@ -1,0 +1,147 @@
+"""Masks that were made elsewhere, such as by ukbb_cardiac (Bai et al.)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+
+from cmrseg.cine import Cine
+from cmrseg.data.catalog import VolumeRef, structures_of
+from cmrseg.io.images import load_mask, stem
+from cmrseg.labels import Label
+from cmrseg.problems import DataError, existing_folder
+from cmrseg.teachers.teacher import Study, Teacher, sha256_of
+
+DEFAULT_SCHEME = "ukbb"  # 1 LV, 2 MYO, 3 RV, as cmrseg itself writes them
+_SUFFIXES = (".nii.gz", ".nii")
+_NEIGHBOURS_IN_PLANE = np.ones((3, 3, 1), bool)
+
+
+def precomputed_teacher(folder: Path, studies: list[Study], *, labels: str | None = None) -> Teacher:
+    """Teacher that looks its masks up in a folder.
+
+    Parameters
+    ----------
+    folder
+        Holds ``<study>/seg_sa.nii.gz``, ``<study>/seg.nii.gz`` or ``[<study>/]<name>_seg.nii.gz``, where the
+        name is that of the image file or of the study; PNG slices have ``<study>/<name>_seg.png``.
+    studies
+        Those that need masks.
+    labels
+        Label scheme of the masks, see `cmrseg.labels.get_scheme`. By default that of ukbb_cardiac; a mask
+        whose right ventricle then lies inside its myocardium is refused.
+
+    Raises
+    ------
+    DataError
+        If the folder is missing or holds no mask for any of the studies.
+    ValueError
+        If there is no such label scheme.
+    """
+    scheme = labels or DEFAULT_SCHEME
+    structures = tuple(structure.name for structure in structures_of([scheme]))
+    existing_folder(folder, "teacher")
+    found = {study[0].images: _find(study[0], folder) for study in studies}
+    files = tuple(path for paths in found.values() for path in paths)
+    if not files:
+        raise DataError(f"{folder} holds no mask for any study; expected {_expected(studies[0][0], folder)}")
+    if twice := [path for path, n in Counter(files).items() if n > 1]:
+        raise DataError(f"{twice[0]} would be the mask of several studies; name it by its study")
+
+    def segment(study: Study, cine: Cine) -> Cine:
+        paths = found[study[0].images]
+        if not paths:
+            raise DataError(f"no mask in {folder}; expected {_expected(study[0], folder)}")
+        mask = _load(paths, scheme)
+        _check_grid(mask, cine, paths[0])
+        if labels is None:
+            _check_anatomy(mask, paths[0])
+        return cine.with_array(mask.array)
+
+    missing = sum(not paths for paths in found.values())
+    notes = (f"{missing} of {len(found)} studies have no mask in {folder}",) if missing else ()
+    return Teacher(
+        "precomputed", str(folder), sha256_of(files), scheme, structures, segment, files=files, notes=notes
+    )
+
+
+def _find(ref: VolumeRef, folder: Path) -> list[Path]:
+    """The mask of every image file of a study; none if one is missing."""
+    paths = []
+    for image in dict.fromkeys(ref.images):
+        path = next((p for p in _candidates(ref, image, folder) if p.is_file()), None)
+        if path is None:
+            return []
+        paths.append(path)
+    return paths
+
+
+def _candidates(ref: VolumeRef, image: Path, folder: Path) -> list[Path]:
+    """Where the mask of an image may be, the most particular name first."""
+    if not ref.is_stack:
+        return [folder / ref.subject / f"{stem(image)}_seg.png", folder / f"{stem(image)}_seg.png"]
+    own = [f"{ref.subject}/{stem(image)}_seg", f"{ref.subject}/seg_sa", f"{ref.subject}/seg"]
+    by_subject = [f"{ref.subject}/{ref.subject}_seg", f"{ref.subject}_seg"]
+    generic = stem(image) == "sa"  # the same name in every study
+    names = [*own, *by_subject] if generic else [*own, *by_subject, f"{stem(image)}_seg"]
+    return [folder / f"{name}{suffix}" for name, suffix in product(names, _SUFFIXES)]
+
+
+def _expected(ref: VolumeRef, folder: Path) -> str:
+    """Example of a file that would have been found."""
+    return str(
+        folder / ref.subject / "seg_sa.nii.gz" if ref.is_stack else _candidates(ref, ref.image, folder)[0]
+    )
+
+
+def _load(paths: list[Path], scheme: str) -> Cine:
+    """The mask of a study, from one stack or slice by slice."""
+    parts = [load_mask(path, scheme) for path in paths]
+    if len({part.array.shape[:2] for part in parts}) > 1:
+        raise DataError(f"the masks beside {paths[0]} differ in size; make them on the grid of the image")
+    return replace(parts[0], array=np.concatenate([part.array for part in parts], axis=2))
+
+
+def _check_grid(mask: Cine, image: Cine, path: Path) -> None:
+    """A mask has the shape of its image and, where its header says so, its place."""
+    if mask.array.shape != image.array.shape:
+        raise DataError(
+            f"mask {path} of shape {_times(mask)} is on another grid than its image of shape {_times(image)}"
+        )
+    if not (mask.has_spacing and image.has_spacing):
+        return  # a bare array: only its shape can be compared
+    corners = np.array([(*c, 1) for c in product(*((0, n - 1) for n in image.array.shape[:3]))], float).T
+    shift_mm = np.linalg.norm(((mask.affine - image.affine) @ corners)[:3], axis=0).max()
+    if shift_mm > 0.5 * min(image.spacing):
+        raise DataError(
+            f"mask {path} is on another grid than its image: they lie up to {shift_mm:.1f} mm apart; "
+            "make it on the grid of the image"
+        )
+
+
+def _check_anatomy(mask: Cine, path: Path) -> None:
+    """The myocardium surrounds the left ventricle, else the ids mean something else than was assumed."""
+    frame = int((mask.array == Label.MYO).sum(axis=(0, 1, 2)).argmax())
+    labels = mask.array[..., frame]
+    if _within_myocardium(labels, Label.RV) > _within_myocardium(labels, Label.LV):
+        raise DataError(
+            f"in mask {path} id 3 rather than 1 lies inside the myocardium (id 2), as in the scheme acdc; "
+            "name the scheme with --labels"
+        )
+
+
+def _within_myocardium(labels: np.ndarray, structure: Label) -> float:
+    """Share of a structure's border in the plane that is myocardium."""
+    inside = labels == structure
+    border = ndimage.binary_dilation(inside, _NEIGHBOURS_IN_PLANE) & ~inside
+    return float((labels[border] == Label.MYO).mean()) if border.any() else 0.0
+
+
+def _times(cine: Cine) -> str:
+    """Shape as ``216 x 256 x 10 x 30``."""
+    return " x ".join(map(str, cine.array.shape))

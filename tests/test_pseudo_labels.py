@@ -1,0 +1,283 @@
+"""Pseudo-labels: whole data sets labelled by any teacher, resumed, and trained on."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from monai.networks.nets import UNet
+
+from cmrseg.cine import Cine
+from cmrseg.data.catalog import load_volume_mask, read_catalog
+from cmrseg.io.images import load_mask, save_image, save_mask
+from cmrseg.predict import Options, predict
+from cmrseg.preprocess import Preprocessing
+from cmrseg.problems import DataError
+from cmrseg.pseudo_labels import label
+from cmrseg.zoo.model_file import ModelSpec, build_net, save_model
+
+SPACING = (1.5, 1.5, 8.0)
+FAST = Options(flips=False)
+RESUME = Options(flips=False, resume=True)
+
+
+@pytest.fixture(autouse=True)
+def _on_the_cpu(monkeypatch):
+    monkeypatch.setattr("cmrseg.predict.default_device", lambda: torch.device("cpu"))
+    monkeypatch.setattr("cmrseg.teachers.monai_bundle.default_device", lambda: torch.device("cpu"))
+
+
+def heart(frames=3):
+    """A left ventricle that shrinks to frame 1, in a wall, with a right ventricle beside it."""
+    x, y, z, t = np.ogrid[:32, :32, :2, :frames]
+    r = np.hypot(x - 14, y - 15) + z + 2 * (t == 1)
+    mask = np.where(r <= 6, 1, np.where(r <= 9, 2, 0))
+    return np.where((np.hypot(x - 24, y - 15) <= 5) & (mask == 0), 3, mask).astype(np.uint8)
+
+
+def write_study(data, name):
+    image = np.array([0.0, 1.0, 0.3, 0.8], np.float32)[heart()]
+    times = (0.0, 40.0, 80.0)
+    save_image(Cine(image, SPACING, np.diag([*SPACING, 1]), times), data / name / "sa.nii.gz")
+
+
+@pytest.fixture
+def data(tmp_path):
+    """Two curated studies."""
+    for name in ("s1", "s2"):
+        write_study(tmp_path / "data", name)
+    (tmp_path / "data" / "problems.tsv").write_text("study\tproblem\n")
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def masks(tmp_path, data):
+    """What ukbb_cardiac would have left."""
+    for folder in data.glob("s*"):
+        mask = Cine(heart(), SPACING, np.diag([*SPACING, 1]))
+        save_mask(mask, tmp_path / "masks" / folder.name / "seg_sa.nii.gz")
+    return tmp_path / "masks"
+
+
+def write_model(path, labels=("BACKGROUND", "LV", "MYO", "RV"), seed=0):
+    torch.manual_seed(seed)
+    spec = ModelSpec(
+        "light2d_CE_toy_s3",
+        "light2d",
+        labels,
+        Preprocessing(size=32),
+        "light2d_CE_toy_s3",
+        {"widths": [4, 8]},
+    )
+    return save_model(spec, build_net(spec).state_dict(), path)
+
+
+@pytest.fixture
+def model(tmp_path):
+    return write_model(tmp_path / "model.safetensors")
+
+
+def record(folder):
+    return json.loads((folder / "teacher.json").read_text())
+
+
+# What is written
+
+
+def test_precomputed_masks_become_labels_beside_the_cines(data, masks):
+    label(data, teacher=f"precomputed:{masks}")
+    for name in ("s1", "s2"):
+        found = load_mask(data / name / "seg.nii.gz", "cmrseg")
+        np.testing.assert_array_equal(found.array, heart())
+        assert found.frame_times_ms == pytest.approx((0, 40, 80))
+
+
+def test_ed_and_es_are_the_largest_and_smallest_lv(data, masks):
+    run = label(data, teacher=f"precomputed:{masks}")
+    summary = pd.read_csv(data / "summary.csv")
+    assert summary[["study", "ED_frame", "ES_frame"]].values.tolist() == [["s1", 0, 1], ["s2", 0, 1]]
+    volumes = pd.read_csv(data / "volumes.csv")
+    assert len(volumes) == 6
+    assert volumes["LV_ml"].max() == pytest.approx(summary["EDV_ml"].max())
+    assert run.problems == []
+
+
+def test_a_model_labels_as_it_predicts(data, model, tmp_path):
+    run = label(data, teacher=str(model), options=FAST)
+    expected = predict(data, tmp_path / "predicted", model=model, options=FAST)
+    pd.testing.assert_frame_equal(run.volumes, expected.volumes)
+    pd.testing.assert_frame_equal(run.summary, expected.summary)
+
+
+def test_a_monai_bundle_labels(data, tmp_path):
+    net = {"spatial_dims": 2, "in_channels": 1, "out_channels": 4, "channels": [4, 8], "strides": [2]}
+    for part in ("configs", "models"):
+        (tmp_path / "bundle" / part).mkdir(parents=True)
+    channels = {"0": "background", "1": "lv_pool", "2": "myocardium", "3": "rv_pool"}
+    form = {
+        "inputs": {"image": {"num_channels": 1, "spatial_shape": [32, 32], "value_range": []}},
+        "outputs": {"pred": {"channel_def": channels}},
+    }
+    configs = {
+        "inference": {"network_def": {"_target_": "UNet", **net}},
+        "metadata": {"network_data_format": form},
+    }
+    for name, config in configs.items():
+        (tmp_path / "bundle" / "configs" / f"{name}.json").write_text(json.dumps(config))
+    torch.save(UNet(**net).state_dict(), tmp_path / "bundle" / "models" / "model.pt")
+    run = label(data, teacher=f"monai:{tmp_path / 'bundle'}", out=tmp_path / "out")
+    assert run.summary["study"].tolist() == ["s1", "s2"]
+    assert load_mask(tmp_path / "out" / "s1" / "seg.nii.gz", "cmrseg").array.shape == (32, 32, 2, 3)
+    assert any("no checksum" in note for note in run.notes)
+
+
+def test_the_teacher_is_recorded(data, model):
+    label(data, teacher=str(model), options=FAST)
+    found = record(data)
+    assert (found["teacher"], found["kind"], found["labels"]) == (str(model), "model", "LV=1,MYO=2,RV=3")
+    assert found["flips_averaged"] is False
+    assert len(found["sha256"]) == 64
+    assert {"cmrseg", "date", "ED_ES"} <= set(found)
+
+
+def test_labels_can_go_to_another_folder(data, masks, tmp_path):
+    label(data, teacher=f"precomputed:{masks}", out=tmp_path / "out")
+    assert (tmp_path / "out" / "s1" / "seg.nii.gz").exists()
+    assert not (data / "s1" / "seg.nii.gz").exists()
+
+
+def test_what_the_teacher_does_not_segment_is_unknown(data, tmp_path):
+    model = write_model(tmp_path / "m.safetensors", ("BACKGROUND", "LV", "MYO"))
+    assert label(data, teacher=str(model), options=FAST).volumes["RV_ml"].isna().all()
+
+
+# Problems
+
+
+def test_one_mask_on_another_grid_leaves_the_others(data, masks, tmp_path):
+    save_mask(Cine(heart(2), SPACING), masks / "s1" / "seg_sa.nii.gz")
+    run = label(data, teacher=f"precomputed:{masks}", out=tmp_path / "out")
+    assert [p.study for p in run.problems] == ["s1"]
+    assert run.summary["study"].tolist() == ["s2"]
+    assert pd.read_csv(tmp_path / "out" / "problems.tsv", sep="\t")["study"].tolist() == ["s1"]
+
+
+@pytest.mark.parametrize("missing", [True, False])
+def test_the_problems_of_the_curation_are_kept(data, masks, missing):
+    before = (data / "problems.tsv").read_text()
+    if missing:
+        (masks / "s1" / "seg_sa.nii.gz").unlink()
+    label(data, teacher=f"precomputed:{masks}")
+    assert (data / "problems.tsv").read_text() == before
+    assert (data / "label_problems.tsv").exists() == missing
+
+
+def test_masks_that_no_teacher_wrote_are_not_overwritten(data, masks):
+    save_mask(Cine(heart(), SPACING), data / "s1" / "seg.nii.gz")
+    with pytest.raises(DataError, match=r"s1/seg\.nii\.gz is there already"):
+        label(data, teacher=f"precomputed:{masks}")
+
+
+def test_the_masks_of_the_teacher_are_not_overwritten(data, masks):
+    label(data, teacher=f"precomputed:{masks}")
+    with pytest.raises(DataError, match="is a mask of the teacher"):
+        label(data, teacher=f"precomputed:{data}")
+    assert (data / "s1" / "seg.nii.gz").exists()
+
+
+def test_masks_of_ukbb_cardiac_may_lie_beside_the_cines(data):
+    for name in ("s1", "s2"):
+        save_mask(Cine(heart(), SPACING, np.diag([*SPACING, 1])), data / name / "seg_sa.nii.gz")
+    for _ in range(2):
+        assert label(data, teacher=f"precomputed:{data}").summary["study"].tolist() == ["s1", "s2"]
+
+
+@pytest.mark.parametrize(
+    ("teacher", "labels", "said"),
+    [
+        ("precomputd:x", None, "did you mean precomputed"),
+        ("precomputed:", None, "names no folder"),
+        ("precomputed:/nowhere", None, "does not exist"),
+        ("monai:/nowhere", None, "does not exist"),
+        ("light2d_acdc", None, "unknown model"),
+        ("embedded", "acdc", "knows its own"),
+    ],
+)
+def test_a_teacher_that_is_none_is_told(data, teacher, labels, said):
+    with pytest.raises(ValueError, match=said):
+        label(data, teacher=teacher, labels=labels)
+    assert not (data / "teacher.json").exists()
+
+
+def test_a_single_file_needs_an_output_folder(data, model):
+    with pytest.raises(DataError, match="--out"):
+        label(data / "s1" / "sa.nii.gz", teacher=str(model))
+
+
+# Resuming
+
+
+def stop_after_the_first(done, total):
+    raise KeyboardInterrupt
+
+
+def test_a_stopped_run_goes_on_and_keeps_what_is_finished(data, model):
+    with pytest.raises(KeyboardInterrupt):
+        label(data, teacher=str(model), options=FAST, progress=stop_after_the_first)
+    first = data / "s1" / "seg.nii.gz"
+    before = first.stat().st_mtime_ns
+    assert not (data / "s2" / "seg.nii.gz").exists()
+    run = label(data, teacher=str(model), options=RESUME)
+    assert first.stat().st_mtime_ns == before
+    assert run.summary["study"].tolist() == ["s1", "s2"]
+    whole = label(data, teacher=str(model), options=FAST)
+    pd.testing.assert_frame_equal(run.volumes, whole.volumes)
+
+
+@pytest.mark.parametrize("options", [RESUME, Options(resume=True)], ids=["model", "flips"])
+def test_another_teacher_does_not_go_on(data, model, tmp_path, options):
+    label(data, teacher=str(model), options=FAST)
+    teacher = model if options.flips else write_model(tmp_path / "other.safetensors", seed=1)
+    with pytest.raises(DataError, match="names another teacher"):
+        label(data, teacher=str(teacher), options=options)
+
+
+def test_a_new_run_leaves_no_mask_of_the_old_teacher(data, model, masks):
+    label(data, teacher=f"precomputed:{masks}")
+    with pytest.raises(KeyboardInterrupt):
+        label(data, teacher=str(model), options=FAST, progress=stop_after_the_first)
+    assert not (data / "s2" / "seg.nii.gz").exists()
+    assert not (data / "summary.csv").exists()
+
+
+def test_resuming_where_nothing_is_begins(data, model):
+    assert len(label(data, teacher=str(model), options=RESUME).summary) == 2
+
+
+@pytest.mark.parametrize("text", ["{", "[]"])
+def test_a_damaged_record_is_told(data, model, text):
+    (data / "teacher.json").write_text(text)
+    with pytest.raises(DataError, match=r"teacher\.json"):
+        label(data, teacher=str(model), options=RESUME)
+
+
+# Training on them
+
+
+def test_the_labels_are_the_masks_of_the_curated_studies(data, masks):
+    label(data, teacher=f"precomputed:{masks}")
+    catalog = read_catalog(data)
+    assert {Path(p).name for p in catalog.table["image"]} == {"sa.nii.gz"}
+    assert {Path(p).name for p in catalog.table["mask"]} == {"seg.nii.gz"}
+    assert any("2 of 2 masks are pseudo-labels" in note for note in catalog.notes)
+    np.testing.assert_array_equal(load_volume_mask(*catalog.studies()[0]).array, heart())
+
+
+def test_labels_of_a_cine_that_was_curated_again_are_made_anew(data, masks):
+    label(data, teacher=f"precomputed:{masks}")
+    small = Cine(np.ones((16, 16, 2, 3), np.float32), SPACING)
+    save_image(small, data / "s1" / "sa.nii.gz")
+    save_mask(small, masks / "s1" / "seg_sa.nii.gz")
+    assert label(data, teacher=f"precomputed:{masks}").problems == []

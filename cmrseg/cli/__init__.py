@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from cmrseg.cli import curate, demo, evaluate, finetune, predict, train, zoo
+from cmrseg.cli import curate, demo, evaluate, finetune, label, predict, study, train, zoo
 from cmrseg.cli.console import complain, epilogue
 
 app = typer.Typer(
@@ -21,9 +21,11 @@ app = typer.Typer(
 )
 app.command("demo")(demo.demo)
 app.command("curate")(curate.curate)
+app.command("label")(label.label)
 app.command("train")(train.train)
 app.command("finetune")(finetune.finetune)
 app.command("predict")(predict.predict)
+app.add_typer(study.app, name="study")
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(zoo.app, name="zoo")
 
@@ -46,7 +48,7 @@ def main() -> None:
     except (KeyboardInterrupt, SystemExit) as stop:  # typer turns Ctrl-C into exit code 130
         if isinstance(stop, SystemExit) and stop.code != 130:
             raise
-        complain("stopped; the same command goes on (train, finetune and predict with --resume)")
+        complain("stopped; the same command goes on (label, train, finetune and predict with --resume)")
         sys.exit(130)
     except (ValueError, OSError) as error:
         if os.environ.get("CMRSEG_DEBUG"):

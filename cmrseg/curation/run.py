@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path, PurePosixPath
 
@@ -140,14 +140,22 @@ def curate(
         scan = _scan(files, options, tell)
         if not scan.images and not scan.damaged:
             raise DataError(f"no MR image among the {len(files)} file(s) of {source}; name the DICOM folder")
-        unreadable = len(scan.damaged)
+        damaged = _damaged(scan, options)
         examinations = _examinations(scan.images, target, options)
-        done = map_studies(curate_examination, examinations, jobs=options.jobs, scheduler=options.scheduler)
+        notes, count = _notes(files, scan, examinations), len(examinations)
+        scan.images.clear()
+        unreadable, waiting = len(damaged), _handed_out(examinations)
+        done = map_studies(curate_examination, waiting, jobs=options.jobs, scheduler=options.scheduler)
         for number, record in enumerate(done, start=1):
             unreadable += sum(problem.problem == kinds.UNREADABLE for problem in record.problems)
-            tell("curating", number, len(examinations))
-    notes = _notes(files, scan, examinations)
-    return _write_tables(target, _damaged(scan, options), notes, unreadable=unreadable)
+            tell("curating", number, count)
+    return _write_tables(target, damaged, notes, unreadable=unreadable)
+
+
+def _handed_out(examinations: list[Examination]) -> Iterator[Examination]:
+    """Examinations one by one; their headers are not kept, so that memory does not grow with the source."""
+    while examinations:
+        yield examinations.pop(0)
 
 
 def _scan(files: Sequence[File], options: Options, tell: Progress) -> Scan:
@@ -191,7 +199,8 @@ def _examinations(images: Sequence[DicomImage], target: Path, options: Options) 
     taken = {path.stem for path in known.values()}
     words = words_of(image.identity for image in images)
     examinations = []
-    for key, members in groups.items():
+    for key in list(groups):
+        members = groups.pop(key)
         first = members[0]
         told = told_name(members, pattern) if options.tell else pseudonym("\n".join(key), salt)
         wanted = names.get(first.study_uid) or names.get(first.patient_id) or told

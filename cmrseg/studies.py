@@ -195,7 +195,8 @@ def _score(run: TrainingRun, recipe: str, truth: Path | None) -> pd.DataFrame:
     masks = run.out / "validation"
     predicted = predict(catalog, masks, model=run.out / MODEL_FILE)
     metrics = evaluate_masks(masks, catalog).metrics
-    wanted = metrics[metrics["metric"].isin(LOWER_IS_BETTER)].assign(recipe=recipe)
+    is_lv_ef = (metrics["metric"] == "ef_abs_error") & (metrics["structure"] == "LV")
+    wanted = metrics[is_lv_ef | (metrics["metric"] == "dice")].assign(recipe=recipe)
     if truth is not None:
         wanted = pd.concat([wanted[wanted["metric"] != "ef_abs_error"], _ef_errors(predicted, recipe, truth)])
     return wanted[list(SCORE_COLUMNS)].reset_index(drop=True)

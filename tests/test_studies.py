@@ -161,6 +161,7 @@ def test_a_tiny_network_is_searched_for_real(tmp_path):
         setup=setup,
     )
     assert set(run.scores["metric"]) == {"dice", "ef_abs_error"}
+    assert run.table["n"].tolist() == [1, 1]
     assert run.scores.loc[run.scores["metric"] == "ef_abs_error", "subject"].unique().tolist() == ["s3"]
     assert (tmp_path / "out" / "search.csv").exists()
     assert run.best in {"light2d_CE_disks_s1", "light2d_hybrid_disks_s1"}

@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from cmrseg.cli import curate, demo, evaluate, finetune, label, predict, study, train, zoo
+from cmrseg.cli import confidence, curate, demo, evaluate, finetune, label, predict, study, train, zoo
 from cmrseg.cli.console import complain, epilogue
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app = typer.Typer(
 app.command("demo")(demo.demo)
 app.command("curate")(curate.curate)
 app.command("label")(label.label)
+app.command("confidence")(confidence.confidence)
 app.command("train")(train.train)
 app.command("finetune")(finetune.finetune)
 app.command("predict")(predict.predict)

@@ -29,6 +29,10 @@ def train(
     out: Out,
     config: Annotated[Path | None, typer.Option(help="train.toml with further settings.")] = None,
     labels: Labels = None,
+    confidence: Annotated[
+        Path | None,
+        typer.Option(help="Folder of `cmrseg confidence`: train on the set that the recipe names (p5)."),
+    ] = None,
     imagenet: Annotated[
         Path | None, typer.Option(help="File of ImageNet weights (torchvision keys).")
     ] = None,
@@ -60,7 +64,7 @@ def train(
     )
     settings = with_run_options(base_config(name, file=config), options)
     with training_listener() as listener:
-        run = train_and_report(settings, data, out, resume=resume, listener=listener)
+        run = train_and_report(settings, data, out, resume=resume, listener=listener, confidence=confidence)
     finish(run)
 
 

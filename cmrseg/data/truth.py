@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from cmrseg.data.tables import (
@@ -21,12 +22,13 @@ from cmrseg.data.tables import (
     some,
     table_stem,
 )
-from cmrseg.problems import DataError, existing_folder
+from cmrseg.problems import DataError, Problem, existing_folder
 
 TRUTH_COLUMNS = ("Id", "set", "ESV_ml", "EDV_ml", "EF_percent")
 ROTATED = "_rot90"
 KNOWN_FORMS = "Id, Systole, Diastole or Id, Volume (Kaggle), or study, EDV_ml, ESV_ml"
 _TEXT = ("Id", "study", "set")
+_Part = tuple[pd.DataFrame, Path, tuple[str, str, str]]
 
 
 def read_true_volumes(path: Path) -> pd.DataFrame:
@@ -55,14 +57,39 @@ def read_true_volumes(path: Path) -> pd.DataFrame:
     Ankenbrand et al. (2020), doi:10.1101/2020.06.15.20131656; Data Science Bowl Cardiac Challenge Data,
     https://www.kaggle.com/c/second-annual-data-science-bowl/data.
     """
-    if not path.is_dir():
-        return _read_one(path)
-    files = [file for file in sorted(existing_folder(path, "truth").iterdir()) if is_table(file)]
-    if not files:
-        raise DataError(f"truth folder {path} holds no table (.csv or .tsv)")
-    truth = pd.concat([_read_one(file) for file in files], ignore_index=True)
+    parts = [_checked(*part) for part in _read_all(path)]
+    truth = pd.concat(parts, ignore_index=True)
     refuse_repeats(truth["Id"], path)
     return truth
+
+
+def usable_true_volumes(path: Path) -> tuple[pd.DataFrame, list[Problem]]:
+    """True volumes of examinations, of which some may be unusable: those become problems.
+
+    Parameters
+    ----------
+    path
+        As for `read_true_volumes`.
+
+    Returns
+    -------
+    Columns `TRUTH_COLUMNS` of the usable examinations, and the others with the reason.
+
+    Raises
+    ------
+    DataError
+        If a table cannot be read or is of no known form, no examination is usable, or two tables name one.
+    """
+    parts, problems = [], []
+    for table, file, names in _read_all(path):
+        bad = _unusable(table, file, names)
+        parts.append(_checked(table.drop(index=list(bad)), file, names))
+        problems += bad.values()
+    truth = pd.concat(parts, ignore_index=True)
+    if truth.empty:
+        raise DataError(f"{path} holds no usable true volumes: {problems[0].study}: {problems[0].problem}")
+    refuse_repeats(truth["Id"], path)
+    return truth, problems
 
 
 def true_volumes_for(ids: Iterable[str], truth: pd.DataFrame) -> pd.DataFrame:
@@ -102,20 +129,33 @@ def turned_originals(ids: Iterable[str]) -> set[str]:
     return {i.removesuffix(ROTATED) for i in ids if i.endswith(ROTATED)} & ids
 
 
-def _read_one(path: Path) -> pd.DataFrame:
-    """True volumes of one file."""
+def _read_all(path: Path) -> list[_Part]:
+    """The table of a file, or those of a folder."""
+    if not path.is_dir():
+        return [_read_one(path)]
+    files = [file for file in sorted(existing_folder(path, "truth").iterdir()) if is_table(file)]
+    if not files:
+        raise DataError(f"truth folder {path} holds no table (.csv or .tsv)")
+    return [_read_one(file) for file in files]
+
+
+def _read_one(path: Path) -> _Part:
+    """One table with its columns for Id, end-systolic and end-diastolic volume."""
     table = read_published(path, text=_TEXT)
     columns = set(table.columns)
     if {"Id", "Volume"} <= columns:
-        return _checked(_read_solution(table, path), path, ("Id", "Systole", "Diastole"))
-    if {"study", "EDV_ml", "ESV_ml"} <= columns:
-        return _checked(table, path, ("study", "ESV_ml", "EDV_ml"))
-    if {"Systole", "Diastole"} & columns:
-        return _checked(table, path, ("Id", "Systole", "Diastole"))
-    found = some(map(str, table.columns), shown=12)
-    raise DataError(
-        f"{path} holds no true volumes that are understood: needed are {KNOWN_FORMS}; it has: {found}"
-    )
+        table, names = _read_solution(table, path), ("Id", "Systole", "Diastole")
+    elif {"study", "EDV_ml", "ESV_ml"} <= columns:
+        names = ("study", "ESV_ml", "EDV_ml")
+    elif {"Systole", "Diastole"} & columns:
+        names = ("Id", "Systole", "Diastole")
+    else:
+        found = some(map(str, table.columns), shown=12)
+        raise DataError(
+            f"{path} holds no true volumes that are understood: needed are {KNOWN_FORMS}; it has: {found}"
+        )
+    need_columns(table, names, path)
+    return table, path, names
 
 
 def _read_solution(table: pd.DataFrame, path: Path) -> pd.DataFrame:
@@ -134,7 +174,6 @@ def _read_solution(table: pd.DataFrame, path: Path) -> pd.DataFrame:
 
 def _checked(table: pd.DataFrame, path: Path, names: tuple[str, str, str]) -> pd.DataFrame:
     """`TRUTH_COLUMNS` from the columns for Id, end-systolic and end-diastolic volume, all checked."""
-    need_columns(table, names, path)
     key, *phases = names
     lost = int(table[key].isna().sum())
     if lost:
@@ -150,3 +189,23 @@ def _checked(table: pd.DataFrame, path: Path, names: tuple[str, str, str]) -> pd
     sets = table["set"].fillna("") if "set" in table else table_stem(path)
     values = (ids, sets, esv, edv, 100 * (edv - esv) / edv)
     return pd.DataFrame(dict(zip(TRUTH_COLUMNS, values, strict=True))).reset_index(drop=True)
+
+
+def _unusable(table: pd.DataFrame, path: Path, names: tuple[str, str, str]) -> dict[int, Problem]:
+    """Rows of which the volumes cannot be used, by their index."""
+    key, systole, diastole = names
+    ids = table[key].fillna("").str.strip()
+    volumes = table[[systole, diastole]].apply(pd.to_numeric, errors="coerce").astype(float)
+    checks = (
+        (ids == "", "no Id"),
+        (ids.duplicated(keep=False), "true volumes occur more than once"),
+        (~np.isfinite(volumes).all(axis=1), "no true volumes"),
+        ((volumes[systole] < 0) | (volumes[diastole] <= 0), "true volume not above 0"),
+        (volumes[systole] > volumes[diastole], "true ESV is larger than EDV"),
+    )
+    problems: dict[int, Problem] = {}
+    for bad, what in checks:
+        for i in table.index[bad]:
+            info = f"{systole} {table[systole][i]}, {diastole} {table[diastole][i]}"
+            problems.setdefault(i, Problem(ids[i], what, "left out", path.name, info))
+    return dict(sorted(problems.items()))

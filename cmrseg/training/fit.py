@@ -14,6 +14,13 @@ import torch
 
 from cmrseg import __version__
 from cmrseg.data.catalog import Catalog, assign_splits, read_catalog
+from cmrseg.data.confidence_sets import (
+    ConfidenceSet,
+    confidence_sha256,
+    read_confidence_set,
+    select_confident,
+    set_threshold,
+)
 from cmrseg.io.atomic import write_table, write_text
 from cmrseg.labels import Label
 from cmrseg.models.fastai_unet import load_imagenet
@@ -30,6 +37,7 @@ from cmrseg.zoo.manifest import load_model
 from cmrseg.zoo.model_file import Model, ModelSpec, build_net, read_model, save_model, with_labels
 
 MODEL_FILE = "model.safetensors"
+_UNSAID = {"confidence_sha256": "none"}  # what a run was given that does not mention it
 
 
 @dataclass(frozen=True)
@@ -55,9 +63,19 @@ class SplitImages:
 
 
 def train(
-    config: TrainConfig, data: Path, out: Path, *, resume: bool = False, listener: Listener | None = None
+    config: TrainConfig,
+    data: Path,
+    out: Path,
+    *,
+    resume: bool = False,
+    listener: Listener | None = None,
+    confidence: Path | None = None,
 ) -> TrainingRun:
     """Train a model from random or ImageNet weights.
+
+    With ``confidence`` only the examinations of the confidence set that the recipe names are used. As in the
+    paper, those of the set from Kaggle's training and test parts train, and those from its validation part
+    validate; ``splits.csv`` beside the data wins over that.
 
     Parameters
     ----------
@@ -71,16 +89,25 @@ def train(
         Go on with a run that was stopped; its ``config.json`` decides.
     listener
         Who is told how it goes.
+    confidence
+        Folder of `cmrseg confidence`; the recipe's training set (``p5``) is one of its sets. A run is
+        resumed with the same table only.
 
     Raises
     ------
     DataError
-        If the data cannot be used or ``out`` holds another run.
+        If the data cannot be used, ``out`` holds another run, or there is no such confidence set.
+
+    References
+    ----------
+    Ankenbrand et al. (2020), doi:10.1101/2020.06.15.20131656, II.C.1.
     """
     listener = listener or Listener()
     given = {"command": "train", "data": str(data.resolve())}
+    chosen, table = _confidence_set(config, confidence, listener)
+    given |= table
     config = _open_run(out, config, resume, given)
-    images = _read_images(data, config, out, listener)
+    images = _read_images(data, config, out, listener, chosen)
     seed_everything(config.seed)
     model = _new_model(config, images.labels)
     if config.start == "random":
@@ -181,6 +208,19 @@ def transfer_config(
     )
 
 
+def _confidence_set(
+    config: TrainConfig, path: Path | None, listener: Listener
+) -> tuple[ConfidenceSet | None, dict[str, str]]:
+    """The confidence set that a recipe names, and what config.json says of its table."""
+    name = Recipe.parse(config.recipe).train_set
+    if path is None:
+        if set_threshold(name) is not None:
+            listener.note(f"{name} names a confidence set, but without --confidence all of the data is used")
+        return None, {}
+    chosen = read_confidence_set(path, name)
+    return chosen, {"confidence": str(path.resolve()), "confidence_sha256": confidence_sha256(path)}
+
+
 def _open_run(out: Path, config: TrainConfig, resume: bool, given: Mapping[str, str]) -> TrainConfig:
     """The configuration to train with; refuses to overwrite another run or to go on with other input."""
     path = out / "config.json"
@@ -189,9 +229,10 @@ def _open_run(out: Path, config: TrainConfig, resume: bool, given: Mapping[str, 
     if not resume:
         raise DataError(f"{out} already holds a run; go on with it by --resume, or name another --out")
     saved, started_with = read_config(path)
-    for key, value in {"recipe": config.recipe, **given}.items():
-        before = {"recipe": saved.recipe, **started_with}.get(key, value)
-        if before != value:
+    began = {"recipe": saved.recipe, **_UNSAID, **started_with}
+    for key, value in {"recipe": config.recipe, **_UNSAID, **given}.items():
+        before = began.get(key, value)
+        if before != value and key != "confidence":  # the table may have moved; its contents count
             raise DataError(f"{out} was started with {key} {before}, not {value}; name another --out")
     return saved
 
@@ -202,9 +243,11 @@ def _begin_run(out: Path, config: TrainConfig, given: Mapping[str, str]) -> None
         write_text(config.to_json(**given), out / "config.json")
 
 
-def _read_images(data: Path, config: TrainConfig, out: Path, listener: Listener) -> SplitImages:
+def _read_images(
+    data: Path, config: TrainConfig, out: Path, listener: Listener, chosen: ConfidenceSet | None = None
+) -> SplitImages:
     """Training and validation images, and the classes that the data can teach."""
-    catalog = _labelled(read_catalog(data, labels=config.labels), data)
+    catalog = _labelled(read_catalog(data, labels=config.labels), data, chosen)
     catalog = assign_splits(_splits_of_run(catalog, out / "splits.csv"), seed=config.seed)
     for note in catalog.notes:
         listener.note(note)
@@ -228,14 +271,15 @@ def _read_images(data: Path, config: TrainConfig, out: Path, listener: Listener)
     return SplitImages(catalog, train.with_classes(labels), valid.with_classes(labels), names, problems)
 
 
-def _labelled(catalog: Catalog, data: Path) -> Catalog:
-    """The images with masks; there must be some."""
+def _labelled(catalog: Catalog, data: Path, chosen: ConfidenceSet | None) -> Catalog:
+    """The images with masks, of a confidence set where one is chosen; there must be some."""
     labelled = catalog.with_masks()
     if labelled.table.empty:
         raise DataError(f"none of the {len(catalog.table)} images of {data} has a mask; training needs masks")
     without = len(catalog.table) - len(labelled.table)
     note = f"{without} image(s) without a mask are not used"
-    return replace(labelled, notes=[*labelled.notes, *[note] * bool(without)])
+    labelled = replace(labelled, notes=[*labelled.notes, *[note] * bool(without)])
+    return labelled if chosen is None else select_confident(labelled, chosen)
 
 
 def _splits_of_run(catalog: Catalog, path: Path) -> Catalog:

@@ -3,7 +3,13 @@
 import pandas as pd
 import pytest
 
-from cmrseg.data.truth import TRUTH_COLUMNS, read_true_volumes, true_volumes_for, turned_originals
+from cmrseg.data.truth import (
+    TRUTH_COLUMNS,
+    read_true_volumes,
+    true_volumes_for,
+    turned_originals,
+    usable_true_volumes,
+)
 from cmrseg.problems import DataError
 
 TRAIN = "Id,Systole,Diastole\n1,40,100\n007,30,120\n"
@@ -97,3 +103,19 @@ def test_the_published_truth_has_1140_examinations(test_data):
     truth = read_true_volumes(folder)
     assert truth["set"].value_counts().to_dict() == {"train": 500, "test": 440, "validate": 200}
     assert isinstance(truth, pd.DataFrame)
+
+
+def test_unusable_truth_can_be_sorted_out(tmp_path):
+    (tmp_path / "train.csv").write_text("Id,Systole,Diastole\n1,40,100\n2,x,100\n,40,100\n")
+    truth, problems = usable_true_volumes(tmp_path)
+    assert truth["Id"].tolist() == ["1"]
+    assert [(p.study, p.problem, p.image) for p in problems] == [
+        ("2", "no true volumes", "train.csv"),
+        ("", "no Id", "train.csv"),
+    ]
+
+
+def test_truth_without_a_usable_row_is_refused(tmp_path):
+    (tmp_path / "train.csv").write_text("Id,Systole,Diastole\n2,x,100\n")
+    with pytest.raises(DataError, match="holds no usable true volumes: 2: no true volumes"):
+        usable_true_volumes(tmp_path / "train.csv")

@@ -1,0 +1,325 @@
+"""Confidence in teacher labels: how far the volumes that follow from them are from known volumes.
+
+References
+----------
+Ankenbrand et al. (2020), doi:10.1101/2020.06.15.20131656, II.A.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from scipy.stats import hypergeom, ks_2samp
+
+from cmrseg.data.confidence_sets import THRESHOLDS_PERCENT, counted, members, set_name
+from cmrseg.data.tables import need_columns, read_published, some
+from cmrseg.data.truth import examination_names, true_volumes_for, usable_true_volumes
+from cmrseg.problems import DataError, Problem
+
+CONFIDENCE_COLUMNS = (
+    "Id", "predicted_LVEDV", "predicted_LVESV", "predicted_LVEF", "true_LVEDV", "true_LVESV", "true_LVEF",
+    "set", "sys_diff", "sys_perc", "dia_diff", "dia_perc", "confidence",
+)  # fmt: skip
+CANCELLATION_EF_POINTS = 5.0
+"""EF counts as right within so many points; readers differ by about as much."""
+EXTREMES = {
+    "EF_below_40": ("true_LVEF", -1, 40.0),
+    "EF_above_70": ("true_LVEF", 1, 70.0),
+    "EDV_below_100_ml": ("true_LVEDV", -1, 100.0),
+    "EDV_above_250_ml": ("true_LVEDV", 1, 250.0),
+}
+MEASURES = {"EF": "true_LVEF", "EDV": "true_LVEDV", "ESV": "true_LVESV"}
+_LEFT_OUT = "left out"
+_OURS = ("study", "EDV_ml", "ESV_ml", "EF_percent")
+_UKBB = ("LVEDV (mL)", "LVESV (mL)", "LVEF (%)")
+_UNNAMED = "Unnamed: 0"
+
+
+@dataclass(frozen=True)
+class Confidence:
+    """How far predicted volumes are from true ones, and the sets that follow.
+
+    Attributes
+    ----------
+    table
+        ``confidence.tsv``: `CONFIDENCE_COLUMNS`; volumes and differences (predicted minus true) in ml, EF
+        in percent, relative differences and confidence as fractions of the true volume.
+    thresholds
+        Of the sets in percent, increasing.
+    problems
+        What is left out, with the reason.
+    notes
+        What a reader of the numbers should know, one sentence each.
+    """
+
+    table: pd.DataFrame
+    thresholds: tuple[float, ...]
+    problems: list[Problem]
+    notes: list[str]
+
+    @cached_property
+    def counted(self) -> pd.DataFrame:
+        """The examinations that count; the ``_rot90`` version replaces its original."""
+        return counted(self.table)
+
+    @cached_property
+    def sets(self) -> dict[str, pd.DataFrame]:
+        """Rows of the table by set."""
+        return {set_name(t): members(self.table, t) for t in self.thresholds}
+
+    @property
+    def set_table(self) -> pd.DataFrame:
+        """``sets.csv``: set, threshold_percent, exams."""
+        exams = [len(part) for part in self.sets.values()]
+        return pd.DataFrame({"set": list(self.sets), "threshold_percent": self.thresholds, "exams": exams})
+
+    @property
+    def member_table(self) -> pd.DataFrame:
+        """``members.csv``: set, Id."""
+        rows = [(name, i) for name, part in self.sets.items() for i in part["Id"]]
+        return pd.DataFrame(rows, columns=["set", "Id"])
+
+    @property
+    def cancellation(self) -> pd.DataFrame:
+        """``cancellation.csv``: examinations whose EF is right although both volumes are wrong.
+
+        EF is right within `CANCELLATION_EF_POINTS`; a volume is wrong when it deviates by more than the
+        largest threshold. Columns of the table and ef_error, in points.
+        """
+        table, limit = self.counted, max(self.thresholds) / 100
+        table = table.assign(ef_error=table["predicted_LVEF"] - table["true_LVEF"])
+        wrong = (table["sys_perc"].abs() > limit) & (table["dia_perc"].abs() > limit)
+        return table[wrong & (table["ef_error"].abs() <= CANCELLATION_EF_POINTS)]
+
+    @property
+    def representation(self) -> pd.DataFrame:
+        """``representation.csv``: how each set stands for all examinations, see `representation`."""
+        return representation(self.counted, self.sets)
+
+
+def confidence(volumes: Path, truth: Path, *, thresholds: Sequence[float] = THRESHOLDS_PERCENT) -> Confidence:
+    """Compare predicted with true volumes, and form the sets of examinations that agree.
+
+    Confidence is the larger of the relative deviations at end-diastole and end-systole.
+
+    Parameters
+    ----------
+    volumes
+        Predicted volumes, see `read_predicted_volumes`.
+    truth
+        True volumes, see `cmrseg.data.truth.usable_true_volumes`.
+    thresholds
+        Of the sets in percent, increasing.
+
+    Returns
+    -------
+    Table, sets, problems and notes. Problems are examinations without usable true or predicted
+    volumes.
+
+    Raises
+    ------
+    DataError
+        If a table cannot be read or no examination is left.
+    ValueError
+        If the thresholds are not increasing positive numbers.
+
+    References
+    ----------
+    Ankenbrand et al. (2020), doi:10.1101/2020.06.15.20131656, II.A.2.
+    """
+    thresholds = checked_thresholds(thresholds)
+    predicted, unusable = read_predicted_volumes(volumes)
+    true, unfit = usable_true_volumes(truth)
+    table, unknown = _compared(predicted, true, truth)
+    named = [*predicted["Id"], *(problem.study for problem in unusable)]
+    told = {problem.study for problem in unfit}
+    unknown = [problem for problem in unknown if problem.study not in told]
+    problems = [*unusable, *unfit, *unknown, *_absent(named, true, volumes)]
+    return Confidence(table, thresholds, problems, _notes(table, thresholds))
+
+
+def checked_thresholds(thresholds: Sequence[float | str]) -> tuple[float, ...]:
+    """Thresholds in percent as numbers.
+
+    Raises
+    ------
+    ValueError
+        If they are not increasing positive numbers.
+    """
+    given = ",".join(map(str, thresholds))
+    message = f"thresholds must be increasing numbers above 0 (percent), got '{given}'"
+    try:
+        values = tuple(float(t) for t in thresholds)
+    except ValueError:
+        raise ValueError(message) from None
+    names = {set_name(value) for value in values}
+    steps = np.diff([0.0, *values])
+    if not values or len(names) < len(values) or not np.isfinite(values).all() or (steps <= 0).any():
+        raise ValueError(message)
+    return values
+
+
+def read_predicted_volumes(path: Path) -> tuple[pd.DataFrame, list[Problem]]:
+    """Predicted volumes of examinations; rows that cannot be used become problems.
+
+    Parameters
+    ----------
+    path
+        ``summary.csv`` of `cmrseg label` and `cmrseg predict` (study, EDV_ml, ESV_ml, EF_percent), or
+        ``ukbb_ventricular_volumes.csv`` of ukbb_cardiac (Id in the first column, LVEDV (mL), LVESV (mL),
+        LVEF (%)). Without a column of EF it follows from the volumes.
+
+    Returns
+    -------
+    Columns Id, EDV, ESV (ml) and EF (percent, missing where the file leaves it out) in the order of Ids.
+
+    Raises
+    ------
+    DataError
+        If the table cannot be read, is of neither form, or has no usable row.
+    """
+    table = read_published(path, text=("Id", "study", _UNNAMED))
+    names = _form(table, path)
+    given = table.reindex(columns=names).set_axis(["Id", "EDV", "ESV", "EF"], axis=1)
+    given["Id"] = given["Id"].str.strip()
+    numbers = given[["EDV", "ESV", "EF"]].apply(pd.to_numeric, errors="coerce").astype(float)
+    if names[3] not in table:
+        numbers["EF"] = 100 * (1 - numbers["ESV"] / numbers["EDV"].where(numbers["EDV"] > 0))
+    reasons = _reasons(given, numbers)
+    problems = [
+        Problem(given["Id"].fillna("")[i], what, _LEFT_OUT, path.name, info)
+        for i, (what, info) in reasons.items()
+    ]
+    usable = given[["Id"]].join(numbers).drop(index=list(reasons))
+    if usable.empty:
+        raise DataError(f"{path} has no usable row: {problems[0].study}: {problems[0].problem}")
+    return usable.sort_values("Id", ignore_index=True), problems
+
+
+def representation(everything: pd.DataFrame, sets: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """How well each set stands for all examinations, extremes above all.
+
+    Parameters
+    ----------
+    everything
+        All examinations that count, with true_LVEF in percent, true_LVEDV and true_LVESV in ml.
+    sets
+        Rows of them by set.
+
+    Returns
+    -------
+    One row for ``all`` and one per set: exams; ``ks_EF``, ``ks_EDV``, ``ks_ESV``, the largest distance
+    between the cumulative distributions of the set and of all (Kolmogorov-Smirnov statistic; 0 to 1); for
+    every extreme its share in percent, and ``p_...``, the probability that a set of this size, drawn at
+    random from all, holds as few of them or fewer.
+    """
+    rows = [_standing("all", everything, everything)]
+    rows += [_standing(name, part, everything) for name, part in sets.items()]
+    return pd.DataFrame(rows)
+
+
+def _standing(name: str, part: pd.DataFrame, everything: pd.DataFrame) -> dict[str, object]:
+    """One row of `representation`."""
+    row: dict[str, object] = {"set": name, "exams": len(part)}
+    for measure, column in MEASURES.items():
+        distance = ks_2samp(part[column], everything[column]).statistic if len(part) else np.nan
+        row[f"ks_{measure}"] = float(distance)
+    for extreme, (column, sign, limit) in EXTREMES.items():
+        inside, total = (int((sign * rows[column] > sign * limit).sum()) for rows in (part, everything))
+        row[f"{extreme}_percent"] = 100 * inside / len(part) if len(part) else np.nan
+        row[f"p_{extreme}"] = float(hypergeom.cdf(inside, len(everything), total, len(part)))
+    return row
+
+
+def _form(table: pd.DataFrame, path: Path) -> list[str]:
+    """Columns of Id, EDV, ESV and EF in a table of predicted volumes."""
+    if set(_UKBB[:2]) <= set(table.columns):
+        first = table.columns[0]
+        if first not in (_UNNAMED, "Id"):
+            raise DataError(
+                f"{path}: the first column must hold the Ids and be called Id or nothing, got '{first}'"
+            )
+        return [first, *_UKBB]
+    if set(_UKBB) & set(table.columns):
+        need_columns(table, _UKBB[:2], path)
+    need_columns(table, _OURS[:3], path)
+    return list(_OURS)
+
+
+def _reasons(given: pd.DataFrame, numbers: pd.DataFrame) -> dict[int, tuple[str, str]]:
+    """Rows that cannot be used: what is wrong, and what the file says."""
+    volumes = numbers[["EDV", "ESV"]]
+    unreadable = given["EF"].notna() & ~np.isfinite(numbers["EF"])
+    checks = (
+        (given["Id"].isna() | (given["Id"] == ""), "no Id"),
+        (given["Id"].duplicated(keep=False), "Id occurs more than once"),
+        (~np.isfinite(volumes).all(axis=1), "no predicted volumes"),
+        ((volumes < 0).any(axis=1), "negative predicted volume"),
+        (unreadable, "EF is no number"),
+    )
+    reasons: dict[int, tuple[str, str]] = {}
+    for bad, what in checks:
+        for i in given.index[bad]:
+            row = given.loc[i]
+            reasons.setdefault(i, (what, f"row {i + 1}: EDV {row['EDV']}, ESV {row['ESV']}, EF {row['EF']}"))
+    return dict(sorted(reasons.items()))
+
+
+def _compared(
+    predicted: pd.DataFrame, volumes: pd.DataFrame, path: Path
+) -> tuple[pd.DataFrame, list[Problem]]:
+    """`CONFIDENCE_COLUMNS` of the examinations with usable truth, and the others."""
+    true = true_volumes_for(predicted["Id"], volumes)
+    unknown, no_esv = true["true_Id"].isna(), true["ESV_ml"] == 0
+    if unknown.all():
+        raise DataError(f"{path} knows none of the examinations {some(predicted['Id'])}; check the Ids")
+    problems = [
+        Problem(i, "no true volumes", _LEFT_OUT, "", f"no usable ones in {path.name}")
+        for i in predicted["Id"][unknown]
+    ]
+    problems += [
+        Problem(i, "true ESV is 0", _LEFT_OUT, "", f"no relative deviation from 0 ml in {path.name}")
+        for i in predicted["Id"][no_esv]
+    ]
+    usable = ~unknown & ~no_esv
+    if not usable.any():
+        raise DataError(f"no examination is left: {problems[0].study}: {problems[0].problem}")
+    return _deviations(predicted[usable], true[usable]).reset_index(drop=True), problems
+
+
+def _deviations(predicted: pd.DataFrame, true: pd.DataFrame) -> pd.DataFrame:
+    """Absolute and relative differences of two tables with the same rows."""
+    systole, diastole = predicted["ESV"] - true["ESV_ml"], predicted["EDV"] - true["EDV_ml"]
+    relative = pd.DataFrame({"sys": systole / true["ESV_ml"], "dia": diastole / true["EDV_ml"]})
+    values = (
+        predicted["Id"], predicted["EDV"], predicted["ESV"], predicted["EF"],
+        true["EDV_ml"], true["ESV_ml"], true["EF_percent"], true["set"],
+        systole, relative["sys"], diastole, relative["dia"], relative.abs().max(axis=1),
+    )  # fmt: skip
+    return pd.DataFrame(dict(zip(CONFIDENCE_COLUMNS, values, strict=True)))
+
+
+def _absent(ids: Sequence[str], true: pd.DataFrame, path: Path) -> list[Problem]:
+    """Examinations of the truth that the predicted volumes do not name."""
+    named = {name for i in ids for name in examination_names(i)}
+    lost = true.loc[~true["Id"].isin(named), "Id"]
+    return [Problem(i, "no predicted volumes", _LEFT_OUT, "", f"not in {path.name}") for i in lost]
+
+
+def _notes(table: pd.DataFrame, thresholds: Sequence[float]) -> list[str]:
+    """What a reader of the numbers should know."""
+    notes = []
+    if replaced := len(table) - len(counted(table)):
+        notes.append(f"{replaced} original(s) are replaced by their turned version (_rot90) in the sets")
+    zero = table.loc[table[["predicted_LVEDV", "predicted_LVESV"]].eq(0).any(axis=1), "Id"]
+    if len(zero):
+        notes.append(
+            f"{len(zero)} examination(s) have a predicted volume of 0 ml, a deviation of 100 %: {some(zero)}"
+        )
+    empty = [set_name(t) for t in thresholds if members(table, t).empty]
+    return [*notes, *[f"no examination is in set {', '.join(empty)}"] * bool(empty)]

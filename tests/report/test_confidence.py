@@ -1,0 +1,50 @@
+"""The files that `cmrseg confidence` leaves behind."""
+
+import pandas as pd
+import pytest
+
+from cmrseg.report.confidence import confidence_to, headline, under_represented
+
+
+@pytest.fixture
+def tables(tmp_path):
+    """Examinations 1 and 2 agree, 3 does not, and 9 has no truth."""
+    volumes = tmp_path / "summary.csv"
+    rows = ["1,100,40,60", "2,110,42,62", "3,150,60,60", "9,100,40,60"]
+    volumes.write_text("\n".join(["study,EDV_ml,ESV_ml,EF_percent", *rows]))
+    (tmp_path / "validate.csv").write_text("Id,Systole,Diastole\n1,40,100\n2,40,100\n3,40,100\n")
+    return volumes, tmp_path / "validate.csv", tmp_path / "out"
+
+
+@pytest.mark.slow  # draws two figures
+def test_all_files_are_written(tables):
+    found = confidence_to(*tables)
+    out = tables[-1]
+    names = {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
+    assert names == {
+        "confidence.tsv", "sets.csv", "members.csv", "cancellation.csv", "representation.csv",
+        "problems.tsv", "report.html", "figures/deviation.png", "figures/distribution.png",
+    }  # fmt: skip
+    assert pd.read_csv(out / "sets.csv").to_numpy().tolist() == [["p5", 5, 1], ["p10", 10, 2], ["p15", 15, 2]]
+    assert pd.read_csv(out / "members.csv")["Id"].tolist() == [1, 1, 2, 1, 2]
+    assert pd.read_csv(out / "cancellation.csv")["Id"].tolist() == [3]
+    read = pd.read_csv(out / "confidence.tsv", sep="\t", dtype={"Id": str})
+    pd.testing.assert_frame_equal(read, found.table, check_dtype=False, rtol=0, atol=0)
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "Of 3 examinations 1 in p5, 2 in p10, 2 in p15." in page
+
+
+@pytest.mark.slow
+def test_an_empty_set_and_one_threshold_can_be_shown(tables):
+    found = confidence_to(tables[0], tables[1], tables[2], thresholds=["0.001"])
+    assert headline(found) == "Of 3 examinations 1 in p0.001."
+    tables[0].write_text("study,EDV_ml,ESV_ml\n1,200,80\n")
+    assert headline(confidence_to(*tables)) == "Of 1 examinations 0 in p5, 0 in p10, 0 in p15."
+
+
+def test_extremes_that_a_set_lacks_are_said():
+    rows = {"set": ["all", "p5", "p10"]}
+    for extreme in ("EF_below_40", "EF_above_70", "EDV_below_100_ml", "EDV_above_250_ml"):
+        rows |= {f"{extreme}_percent": [10.0, 10.0, 10.0], f"p_{extreme}": [1.0, 0.5, 0.5]}
+    table = pd.DataFrame(rows).assign(EF_above_70_percent=[8, 2, 7.0], p_EF_above_70=[1, 0.01, 0.4])
+    assert under_represented(table) == ["Fewer examinations with EF above 70 %: p5 2.0 %; all 8.0 %."]

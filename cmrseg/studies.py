@@ -10,12 +10,16 @@ from typing import Any
 
 import pandas as pd
 
+from cmrseg.data.confidence_sets import confidence_sha256
+from cmrseg.data.predictions import NOT_EVALUATED
 from cmrseg.data.truth import read_true_volumes, true_volumes_for
 from cmrseg.evaluation import evaluate_masks
+from cmrseg.evaluation.summary import NO_EF_ERROR_POINTS
 from cmrseg.io.atomic import write_table, write_text
 from cmrseg.labels import near_matches
-from cmrseg.predict import PredictionRun, predict
-from cmrseg.problems import DataError, Problem
+from cmrseg.predict import predict
+from cmrseg.problems import DataError, Problem, problem_table
+from cmrseg.teachers.teacher import sha256_of
 from cmrseg.training.config import RunOptions, TrainConfig, base_config, with_run_options
 from cmrseg.training.fit import MODEL_FILE, TrainingRun, train
 from cmrseg.training.log import Listener
@@ -25,7 +29,8 @@ LOWER_IS_BETTER = {"ef_abs_error": True, "dice": False}
 PARTS = ("architecture", "loss", "train_set", "augmentation", "size", "recipe")
 SCORE_COLUMNS = ("recipe", "subject", "structure", "metric", "value", "unit")
 SEARCH_COLUMNS = ("step", "recipe", "metric", "mean", "sd", "median", "iqr", "n", "best")
-SCORES_FILE, KEY_FILE = "scores.csv", "scores.key"
+SCORES_FILE, PROBLEMS_FILE = "scores.csv", "search_problems.tsv"
+RUN_KEY, SCORE_KEY = "run.key", "scores.key"
 
 
 @dataclass(frozen=True)
@@ -46,7 +51,7 @@ class Step:
         if self.part == "recipe":
             return [str(Recipe.parse(choice)) for choice in self.choices]
         recipe = Recipe.parse(best)
-        values = [int(choice) if self.part == "size" else choice for choice in self.choices]
+        values = [int(c) if self.part == "size" and c.isdigit() else c for c in self.choices]
         return [str(Recipe.parse(str(replace(recipe, **{self.part: value})))) for value in values]
 
 
@@ -150,81 +155,101 @@ def search(
     ----------
     Ankenbrand et al. (2021), doi:10.1101/2020.06.15.20131656, II.C.1 and III.A.
     """
-    if not steps:
-        raise ValueError("steps must hold at least one step, got none")
-    runner = _Runner(data, out, setup or SearchSetup(), listener or Listener())
+    setup, listener = setup or SearchSetup(), listener or Listener()
+    _check(start, steps, setup)
+    runs: dict[str, Scored] = {}
     best, rows = start, []
     for number, step in enumerate(steps, start=1):
-        rows.append(_step_table(f"{number} {step.part}", step.candidates(best), runner))
+        for recipe in step.candidates(best):
+            if recipe not in runs:
+                listener.note(f"step {number}, {step.part}: {recipe}")
+                runs[recipe] = _scored(setup.config(recipe), data, out / recipe, setup, listener)
+        rows.append(_step_table(f"{number} {step.part}", step.candidates(best), runs, setup.by))
         best = rows[-1].loc[rows[-1]["best"], "recipe"].iloc[0]
-    return _finish(rows, runner, best)
+    return _finish(rows, runs, out, best)
 
 
-class _Runner:
-    """Trains and scores recipes, each once; it holds what they share and what came out."""
-
-    def __init__(self, data: Path, out: Path, setup: SearchSetup, listener: Listener) -> None:
-        self.data, self.out, self.setup, self.listener = data, out, setup, listener
-        self.scores: dict[str, pd.DataFrame] = {}
-        self.problems: list[Problem] = []
-
-    def __call__(self, recipe: str) -> pd.DataFrame:
-        """Scores of a recipe on the validation subjects."""
-        if recipe not in self.scores:
-            self.listener.note(f"recipe {recipe}")
-            self.scores[recipe] = self._scores(recipe)
-        return self.scores[recipe]
-
-    def _scores(self, recipe: str) -> pd.DataFrame:
-        folder, config = self.out / recipe, self.setup.config(recipe)
-        key = _key(config, self.data, self.setup)
-        if (folder / SCORES_FILE).exists() and _text(folder / KEY_FILE) == key:
-            return pd.read_csv(folder / SCORES_FILE, dtype={"subject": str})
-        resume = (folder / "config.json").exists()
-        run = train(config, self.data, folder, resume=resume, listener=self.listener, **self.setup.training)
-        self.problems += [p for p in run.problems if p not in self.problems]
-        scores = _score(run, recipe, self.setup.truth)
-        write_table(scores, folder / SCORES_FILE)
-        write_text(key, folder / KEY_FILE)
-        return scores
+def _check(start: str, steps: Sequence[Step], setup: SearchSetup) -> None:
+    """Find what is wrong before hours of training: recipes, settings, the truth."""
+    if not steps:
+        raise ValueError("steps must hold at least one step, got none")
+    for step in steps:
+        for recipe in step.candidates(start):
+            setup.config(recipe)
+    if setup.truth is not None:
+        read_true_volumes(setup.truth)
 
 
-def _score(run: TrainingRun, recipe: str, truth: Path | None) -> pd.DataFrame:
+@dataclass(frozen=True)
+class Scored:
+    """One recipe's scores on the validation subjects, and what could not be used."""
+
+    scores: pd.DataFrame
+    problems: list[Problem]
+
+
+def _scored(config: TrainConfig, data: Path, folder: Path, setup: SearchSetup, listener: Listener) -> Scored:
+    """Train and score a recipe, as far as that has not been done."""
+    run_key = _run_key(config, data, setup)
+    score_key = _sha256(run_key, *_contents(setup.truth))
+    if _text(folder / SCORE_KEY) == score_key:
+        return _read_scored(folder)
+    begun = (folder / "config.json").exists()
+    if begun and _text(folder / RUN_KEY) != run_key:
+        raise DataError(f"{folder} was trained with other settings or data; name another --out, or delete it")
+    write_text(run_key, folder / RUN_KEY)
+    run = train(config, data, folder, resume=begun, listener=listener, **setup.training)
+    scored = _score(run, config.recipe, setup.truth)
+    write_table(scored.scores, folder / SCORES_FILE)
+    write_table(problem_table(scored.problems), folder / PROBLEMS_FILE)
+    write_text(score_key, folder / SCORE_KEY)
+    return scored
+
+
+def _read_scored(folder: Path) -> Scored:
+    """What an earlier call has found."""
+    problems = pd.read_csv(folder / PROBLEMS_FILE, sep="\t", dtype=str, keep_default_na=False)
+    scores = pd.read_csv(folder / SCORES_FILE, dtype={"subject": str})
+    return Scored(scores, [Problem(**row) for row in problems.to_dict("records")])
+
+
+def _score(run: TrainingRun, recipe: str, truth: Path | None) -> Scored:
     """Dice, and the error of EF, of the validation subjects."""
     catalog = run.catalog.select(["val"])
     masks = run.out / "validation"
     predicted = predict(catalog, masks, model=run.out / MODEL_FILE)
-    metrics = evaluate_masks(masks, catalog).metrics
+    evaluation = evaluate_masks(masks, catalog)
+    metrics, problems = evaluation.metrics, [*run.problems, *predicted.problems, *evaluation.problems]
     is_lv_ef = (metrics["metric"] == "ef_abs_error") & (metrics["structure"] == "LV")
-    wanted = metrics[is_lv_ef | (metrics["metric"] == "dice")].assign(recipe=recipe)
+    scores = metrics[is_lv_ef | (metrics["metric"] == "dice")].assign(recipe=recipe)
     if truth is not None:
-        wanted = pd.concat([wanted[wanted["metric"] != "ef_abs_error"], _ef_errors(predicted, recipe, truth)])
-    return wanted[list(SCORE_COLUMNS)].reset_index(drop=True)
+        errors, unknown = _ef_errors(predicted.summary, read_true_volumes(truth))
+        scores = pd.concat([scores[scores["metric"] != "ef_abs_error"], errors.assign(recipe=recipe)])
+        problems += [Problem(study, "no true volumes", NOT_EVALUATED, "", truth.name) for study in unknown]
+    return Scored(scores[list(SCORE_COLUMNS)].reset_index(drop=True), list(dict.fromkeys(problems)))
 
 
-def _ef_errors(predicted: PredictionRun, recipe: str, truth: Path) -> pd.DataFrame:
-    """Absolute error of the predicted EF against true volumes, points."""
-    summary = predicted.summary.assign(study=predicted.summary["study"].astype(str))
-    true = true_volumes_for(summary["study"].tolist(), read_true_volumes(truth))
-    errors = summary.merge(true, left_on="study", right_on="Id", suffixes=("", "_true"))
-    return pd.DataFrame(
-        {
-            "recipe": recipe,
-            "subject": errors["study"],
-            "structure": "LV",
-            "metric": "ef_abs_error",
-            "value": (errors["EF_percent"] - errors["EF_percent_true"]).abs(),
-            "unit": "points",
-        }
-    )
+def _ef_errors(summary: pd.DataFrame, truth: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """Absolute error of the predicted EF against true volumes (points), and studies that the truth lacks.
+
+    A study without any predicted LV counts as an error of 100 points.
+    """
+    studies = summary["study"].astype(str).tolist()
+    true = true_volumes_for(studies, truth)
+    known = true["true_Id"].notna().to_numpy()
+    error = abs(summary["EF_percent"].to_numpy(float) - true["EF_percent"].to_numpy(float))
+    table = pd.DataFrame({"subject": studies, "value": error}).fillna({"value": NO_EF_ERROR_POINTS})[known]
+    told = {"structure": "LV", "metric": "ef_abs_error", "unit": "points"}
+    return table.assign(**told), [
+        study for study, is_known in zip(studies, known, strict=True) if not is_known
+    ]
 
 
-def _step_table(step: str, recipes: Sequence[str], runner: _Runner) -> pd.DataFrame:
+def _step_table(step: str, recipes: Sequence[str], runs: Mapping[str, Scored], by: str) -> pd.DataFrame:
     """Statistics of the recipes of a step, and which of them is the best."""
-    by = runner.setup.by
     rows = []
     for recipe in dict.fromkeys(recipes):
-        scores = runner(recipe)
+        scores = runs[recipe].scores
         values = scores.loc[scores["metric"] == by, "value"].dropna()
         if values.empty:
             raise DataError(
@@ -239,19 +264,42 @@ def _step_table(step: str, recipes: Sequence[str], runner: _Runner) -> pd.DataFr
     return table
 
 
-def _finish(rows: list[pd.DataFrame], runner: _Runner, best: str) -> SearchRun:
+def _finish(rows: list[pd.DataFrame], runs: Mapping[str, Scored], out: Path, best: str) -> SearchRun:
     """Write the tables of a search."""
     table = pd.concat(rows, ignore_index=True)
-    scores = pd.concat(list(runner.scores.values()), ignore_index=True)
-    write_table(table, runner.out / "search.csv")
-    write_table(scores, runner.out / SCORES_FILE)
-    return SearchRun(table, scores, best, runner.problems)
+    scores = pd.concat([run.scores for run in runs.values()], ignore_index=True)
+    problems = list(dict.fromkeys(problem for run in runs.values() for problem in run.problems))
+    write_table(table, out / "search.csv")
+    write_table(scores, out / SCORES_FILE)
+    if problems:
+        write_table(problem_table(problems), out / "problems.tsv")
+    else:
+        (out / "problems.tsv").unlink(missing_ok=True)
+    return SearchRun(table, scores, best, problems)
 
 
-def _key(config: TrainConfig, data: Path, setup: SearchSetup) -> str:
-    """Changes when a run would be another one."""
-    told = repr((config, data.resolve(), setup.truth, sorted(setup.training.items())))
-    return hashlib.sha256(told.encode()).hexdigest()
+def _run_key(config: TrainConfig, data: Path, setup: SearchSetup) -> str:
+    """Changes when a run would be another one: by its settings, its data folder, its confidence sets."""
+    confidence = setup.training.get("confidence")
+    start = Path(config.start)
+    return _sha256(
+        repr(config),
+        str(data.resolve()),
+        confidence_sha256(confidence) if confidence else "",
+        sha256_of([start]) if start.is_file() else "",
+    )
+
+
+def _contents(truth: Path | None) -> list[str]:
+    """What the tables of the truth hold."""
+    if truth is None:
+        return []
+    return [sha256_of([truth] if truth.is_file() else sorted(p for p in truth.iterdir() if p.is_file()))]
+
+
+def _sha256(*parts: str) -> str:
+    """One number for several texts."""
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def _text(path: Path) -> str:

@@ -11,10 +11,11 @@ import pytest
 from cmrseg import studies
 from cmrseg.cine import Cine
 from cmrseg.io.images import save_image, save_mask
-from cmrseg.problems import DataError
+from cmrseg.problems import DataError, Problem
 from cmrseg.studies import PAPER_START, PAPER_STEPS, SearchSetup, Step, search
 from cmrseg.training.config import RunOptions
 
+PROBLEM = Problem("s9", "unreadable", "left out")
 EF_ERRORS = {  # points; the loss of the best architecture decides the second step
     "v16_CE_p5_s1": 4.1,
     "r34_CE_p5_s1": 3.6,
@@ -39,12 +40,14 @@ def trained(monkeypatch):
 
     def train(config, data, out, *, resume, listener, **settings):
         recipes.append((config.recipe, resume))
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "config.json").write_text("{}")
         return Run(out)
 
     def score(run, recipe, truth):
         errors = EF_ERRORS[recipe] + np.array([-1.0, 0.0, 1.0])
         rows = [(recipe, f"s{n}", "LV", "ef_abs_error", error, "points") for n, error in enumerate(errors)]
-        return pd.DataFrame(rows, columns=list(studies.SCORE_COLUMNS))
+        return studies.Scored(pd.DataFrame(rows, columns=list(studies.SCORE_COLUMNS)), [PROBLEM])
 
     monkeypatch.setattr(studies, "train", train)
     monkeypatch.setattr(studies, "_score", score)
@@ -88,18 +91,54 @@ def test_a_second_call_trains_nothing_and_finds_the_same(trained, tmp_path):
     pd.testing.assert_frame_equal(first.table, again.table)
 
 
-def test_other_settings_are_another_search(trained, tmp_path):
+def test_problems_are_told_by_the_second_call_too(trained, tmp_path):
+    steps = [Step("loss", ("CE",))]
+    assert search(tmp_path, tmp_path / "out", steps=steps).problems == [PROBLEM]
+    assert search(tmp_path, tmp_path / "out", steps=steps).problems == [PROBLEM]
+    assert (tmp_path / "out" / "problems.tsv").exists()
+
+
+def test_a_run_with_other_settings_is_refused(trained, tmp_path):
     steps = [Step("loss", ("CE",))]
     search(tmp_path, tmp_path / "out", steps=steps)
-    search(tmp_path, tmp_path / "out", steps=steps, setup=SearchSetup(options=RunOptions(epochs=4)))
-    assert len(trained) == 2
+    with pytest.raises(DataError, match="trained with other settings or data; name another --out"):
+        search(tmp_path, tmp_path / "out", steps=steps, setup=SearchSetup(options=RunOptions(epochs=4)))
+
+
+def test_another_truth_is_scored_again_without_training(trained, tmp_path, monkeypatch):
+    truth = tmp_path / "truth.csv"
+    truth.write_text("Id,Systole,Diastole\ns0,40,100\n")
+    steps, setup = [Step("loss", ("CE",))], SearchSetup(truth=truth)
+    search(tmp_path, tmp_path / "out", steps=steps, setup=setup)
+    search(tmp_path, tmp_path / "out", steps=steps, setup=setup)
+    truth.write_text("Id,Systole,Diastole\ns0,50,100\n")
+    search(tmp_path, tmp_path / "out", steps=steps, setup=setup)
+    assert trained == [("r34_CE_p5_s1", False), ("r34_CE_p5_s1", True)]
 
 
 def test_a_run_that_was_stopped_goes_on(trained, tmp_path):
-    (tmp_path / "out" / "r34_CE_p5_s1").mkdir(parents=True)
-    (tmp_path / "out" / "r34_CE_p5_s1" / "config.json").write_text("{}")
-    search(tmp_path, tmp_path / "out", steps=[Step("loss", ("CE",))])
-    assert trained == [("r34_CE_p5_s1", True)]
+    steps = [Step("loss", ("CE",))]
+    search(tmp_path, tmp_path / "out", steps=steps)
+    (tmp_path / "out" / "r34_CE_p5_s1" / "scores.key").unlink()
+    search(tmp_path, tmp_path / "out", steps=steps)
+    assert trained[-1] == ("r34_CE_p5_s1", True)
+
+
+@pytest.mark.parametrize("second", [Step("augmentation", ("s99",)), Step("size", ("big",))])
+def test_what_is_wrong_is_told_before_the_first_training(trained, tmp_path, second):
+    with pytest.raises(ValueError, match=r"s99|big"):
+        search(tmp_path, tmp_path / "out", steps=[Step("loss", ("CE",)), second])
+    with pytest.raises(DataError, match=r"nowhere\.csv"):
+        search(tmp_path, tmp_path / "out", setup=SearchSetup(truth=tmp_path / "nowhere.csv"))
+    assert trained == []
+
+
+def test_a_study_without_predicted_lv_is_off_by_100_points_and_an_unknown_one_is_told():
+    summary = pd.DataFrame({"study": ["a", "b", "c"], "EF_percent": [55.0, np.nan, 60.0]})
+    truth = pd.DataFrame({"Id": ["a", "b"], "set": "x", "ESV_ml": 40.0, "EDV_ml": 100.0, "EF_percent": 60.0})
+    table, unknown = studies._ef_errors(summary, truth)
+    assert table["value"].tolist() == [5.0, 100.0]
+    assert unknown == ["c"]
 
 
 def test_without_the_deciding_score_the_way_out_is_told(trained, tmp_path):

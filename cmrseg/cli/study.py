@@ -64,6 +64,8 @@ def search(
     steps = [
         Step(part.strip(), _split(choices)) for part, _, choices in (s.partition("=") for s in step or [])
     ]
+    if (recipes and steps) or (random and imagenet):
+        raise ValueError("name either --recipes or --step, and either --random or --imagenet")
     if recipes:
         steps = [Step("recipe", _split(recipes))]
     with training_listener() as listener:
@@ -79,7 +81,7 @@ def search(
     show_table(f"{by} of the validation subjects", columns, run.table[columns].values.tolist())
     note(f"best recipe: {run.best}; report: {out / 'report.html'}")
     if run.problems:
-        warn_of_problems(len(run.problems), f"problems.tsv of the runs in {out}")
+        warn_of_problems(len(run.problems), out / "problems.tsv")
         raise typer.Exit(1)
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from cmrseg import __version__
 from cmrseg.io.atomic import atomic_path, write_text
 from cmrseg.report.boxes import error_figure, score_figure
@@ -46,7 +44,6 @@ def _picture(run: SearchRun, by: str) -> Picture:
     """Box plots of the deciding score, in the order in which the recipes were tried."""
     scores = run.scores[run.scores["metric"] == by].dropna(subset=["value"])
     recipes = list(dict.fromkeys(run.table["recipe"]))
-    values = {recipe: scores.loc[scores["recipe"] == recipe, "value"].tolist() for recipe in recipes}
     if by == "dice":
         panels = {
             str(structure): {r: rows.loc[rows["recipe"] == r, "value"].tolist() for r in recipes}
@@ -54,7 +51,8 @@ def _picture(run: SearchRun, by: str) -> Picture:
         }
         figure = score_figure(panels, label=_LABELS[by])
     else:
-        figure = error_figure(values, label=_LABELS[by])
+        errors = {r: scores.loc[scores["recipe"] == r, "value"].tolist() for r in recipes}
+        figure = error_figure(errors, label=_LABELS[by])
     return Picture(figure, "The deciding score of every recipe, one value per validation subject.", "search")
 
 
@@ -62,4 +60,4 @@ def _dice_section(run: SearchRun) -> Section:
     """Mean Dice of all recipes."""
     dice = run.scores[run.scores["metric"] == "dice"]
     table = dice.pivot_table(index="recipe", columns="structure", values="value", sort=False).reset_index()
-    return Section("Dice", tables=[Table(pd.DataFrame(table), "Mean Dice per volume, validation subjects")])
+    return Section("Dice", tables=[Table(table, "Mean Dice per volume, validation subjects")])

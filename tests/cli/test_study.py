@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 
 from cmrseg import studies
 from cmrseg.cli.study import app
-from cmrseg.studies import SCORE_COLUMNS
+from cmrseg.studies import SCORE_COLUMNS, Scored
 
 
 @pytest.fixture
@@ -19,6 +19,7 @@ def seen(monkeypatch):
 
     def train(config, data, out, *, resume, listener, **settings):
         configs.append((config, settings))
+        out.mkdir(parents=True, exist_ok=True)
         return Run()
 
     def score(run, recipe, truth):
@@ -28,7 +29,7 @@ def seen(monkeypatch):
             for n in range(3)
             for metric, value in (("ef_abs_error", 3 + n + worse), ("dice", 0.9 - worse / 10))
         ]
-        return pd.DataFrame(rows, columns=list(SCORE_COLUMNS))
+        return Scored(pd.DataFrame(rows, columns=list(SCORE_COLUMNS)), [])
 
     monkeypatch.setattr(studies, "train", train)
     monkeypatch.setattr(studies, "_score", score)
@@ -66,6 +67,7 @@ def test_recipes_are_compared_by_dice(run, seen, tmp_path):
 
 
 def test_confidence_sets_are_handed_to_the_training(run, seen, tmp_path):
+    (tmp_path / "confidence.tsv").write_text("Id\n")
     run("--recipes", "light2d_CE_p5_s4", "--confidence", tmp_path)
     assert seen[0][1] == {"confidence": tmp_path}
 
@@ -75,6 +77,7 @@ def test_confidence_sets_are_handed_to_the_training(run, seen, tmp_path):
     [
         (("--step", "los=CE"), "no part 'los'"),
         (("--step", "loss"), "at least one choice"),
+        (("--recipes", "light2d_CE_a_s4", "--step", "loss=CE"), "either --recipes or --step"),
         (("--by", "luck"), "by must be one of"),
         (("--recipes", "r34_CE_p5"), "has 3 parts"),
     ],

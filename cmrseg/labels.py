@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from enum import IntEnum
 from types import MappingProxyType
@@ -112,3 +112,9 @@ def _plain(values: list[float]) -> str:
     """Up to five numbers, whole ones without a decimal point."""
     shown = ", ".join(f"{v:g}" for v in values[:5])
     return shown + (", ..." if len(values) > 5 else "")
+
+
+def structures_of(schemes: Iterable[str]) -> tuple[Label, ...]:
+    """Structures that the label schemes can hold, in the order of their ids."""
+    present = {label for scheme in schemes for label in get_scheme(scheme).values()}
+    return tuple(sorted(present - {Label.BACKGROUND}))

@@ -12,7 +12,8 @@ from itertools import islice, pairwise
 import numpy as np
 
 from cmrseg.curation import kinds
-from cmrseg.io.dicom import DicomImage, read_pixels
+from cmrseg.io.dicom import DicomImage
+from cmrseg.io.dicom_pixels import read_pixels
 from cmrseg.problems import DataError, Problem
 
 SAME_POSITION_MM = 0.05  # the rounding of positions in headers

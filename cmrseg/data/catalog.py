@@ -14,7 +14,7 @@ from cmrseg.cine import Cine
 from cmrseg.data.layouts import ALL, ImageFile, list_images, png_file, pseudo_label_notes
 from cmrseg.data.splits import apply_splits, draw_splits, leak_notes, patients_of
 from cmrseg.io.images import is_nifti, load_image, load_mask, read_grid, stem
-from cmrseg.labels import Label, get_scheme
+from cmrseg.labels import get_scheme
 from cmrseg.problems import DataError, Problem, existing_folder
 
 COLUMNS = (
@@ -258,12 +258,6 @@ def prediction_path(out: Path, subject: str, image: Path) -> Path:
         return folder / f"{stem(image)}_seg.png"
     cine = read_grid(image)[0][3] > 1 if image.exists() else image.name == "sa.nii.gz"
     return folder / ("seg.nii.gz" if cine else f"{stem(image)}_seg.nii.gz")
-
-
-def structures_of(schemes: Sequence[str]) -> tuple[Label, ...]:
-    """Structures that the label schemes can hold, in the order of their ids."""
-    present = {label for scheme in schemes for label in get_scheme(scheme).values()}
-    return tuple(sorted(present - {Label.BACKGROUND}))
 
 
 def _volume(key: tuple, rows: pd.DataFrame) -> VolumeRef:

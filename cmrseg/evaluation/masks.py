@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cmrseg.data.catalog import Catalog, VolumeRef, load_volume_mask, read_catalog, structures_of
+from cmrseg.data.catalog import Catalog, VolumeRef, load_volume_mask, read_catalog
 from cmrseg.data.predictions import NOT_EVALUATED, Pair, find_predictions
 from cmrseg.evaluation.summary import METRIC_COLUMNS, NO_EF_ERROR_POINTS, UNITS, summarise
 from cmrseg.io.images import read_grid
-from cmrseg.labels import STRUCTURES, Label
+from cmrseg.labels import STRUCTURES, Label, structures_of
 from cmrseg.metrics.overlap import (
     dice,
     image_counts,

@@ -1,4 +1,4 @@
-"""DICOM files to image headers, and headers to pixels.
+"""DICOM files to image headers.
 
 A header keeps where its pixels lie, so that uncompressed ones are later read without parsing the file again.
 """
@@ -6,26 +6,16 @@ A header keeps where its pixels lie, so that uncompressed ones are later read wi
 from __future__ import annotations
 
 import os
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
-import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
-from pydicom.uid import (
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    JPEG2000TransferSyntaxes,
-    JPEGLSTransferSyntaxes,
-    JPEGTransferSyntaxes,
-    RLELossless,
-)
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from cmrseg.io import dicom_header as read
 from cmrseg.io.dicom_header import Header
@@ -37,11 +27,6 @@ _VR_IS_WRITTEN = {
     ExplicitVRLittleEndian: True,
     ImplicitVRLittleEndian: False,
 }  # uncompressed transfer syntaxes
-# pydicom would take python-gdcm where it is installed, which a flipped bit can crash together with Python.
-_DECODERS = {
-    RLELossless: "pydicom",
-    **dict.fromkeys((*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes, *JPEG2000TransferSyntaxes), "pylibjpeg"),
-}
 _PIXEL_DATA = b"\xe0\x7f\x10\x00"
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 _START_BYTES = 1 << 18  # holds the header of nearly every file with one image
@@ -153,7 +138,7 @@ def read_headers(path: Path, name: str = "") -> list[DicomImage]:
         If it is an MR image that cannot be used; the message says why.
     """
     try:
-        with _quiet_pydicom(), path.open("rb") as file:
+        with read.quiet_pydicom(), path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             header, dataset, stream = _plain(file) or _parsed(file)
             _check_is_image(header)
@@ -164,26 +149,10 @@ def read_headers(path: Path, name: str = "") -> list[DicomImage]:
     except DataError:
         raise
     except OSError as error:
-        raise DataError(f"the file cannot be read ({_reason(error)})") from None
+        raise DataError(f"the file cannot be read ({read.reason(error)})") from None
     # Damaged or hostile bytes make a parser fail with whatever comes to hand.
     except Exception as error:
-        raise DataError(f"the file is damaged or truncated ({_reason(error)})") from None
-
-
-def read_pixels(images: Sequence[DicomImage]) -> Iterator[np.ndarray | DataError]:
-    """Intensities of some planes, in their order; an unreadable one gives its error instead.
-
-    Returns
-    -------
-    Iterator over arrays of shape ``(rows, columns)``: stored integers, ``float32`` where the header rescales.
-    """
-    decoded: dict[Path, np.ndarray | DataError] = {}
-    for image in images:
-        is_native = image.pixels.offset >= 0
-        try:
-            yield _rescaled(_read_native(image) if is_native else _decoded_frame(image, decoded), image)
-        except DataError as error:
-            yield error
+        raise DataError(f"the file is damaged or truncated ({read.reason(error)})") from None
 
 
 def _plain(file: BinaryIO) -> Parsed | None:
@@ -343,72 +312,3 @@ def _kind(header: Header) -> str:
     component = read.text(header, "ComplexImageComponent")
     image_type = read.values(header, "ImageType")
     return component if component else str(image_type[2]) if len(image_type) > 2 else ""
-
-
-def _read_native(image: DicomImage) -> np.ndarray:
-    """Stored values of an uncompressed plane."""
-    dtype = np.dtype(image.pixels.dtype)
-    size = image.rows * image.columns * dtype.itemsize
-    try:
-        with image.path.open("rb") as file:
-            file.seek(image.pixels.offset + image.frame * size)
-            data = file.read(size)
-    except OSError as error:
-        raise DataError(f"the file cannot be read ({_reason(error)})") from None
-    if len(data) < size:
-        raise DataError("the file is truncated")
-    return np.frombuffer(data, dtype).reshape(image.rows, image.columns)
-
-
-def _decoded_frame(image: DicomImage, decoded: dict[Path, np.ndarray | DataError]) -> np.ndarray:
-    """Stored values of a compressed plane; only the file that was decoded last is kept."""
-    if image.path not in decoded:
-        decoded.clear()
-        decoded[image.path] = _decode(image.path)
-    frames = decoded[image.path]
-    if isinstance(frames, DataError):
-        raise frames
-    if image.frame >= len(frames) or frames.shape[1:] != (image.rows, image.columns):
-        raise DataError("the compressed pixels do not fit the header")
-    return frames[image.frame]
-
-
-def _decode(path: Path) -> np.ndarray | DataError:
-    """All frames of a compressed file, shape ``(frame, rows, columns)``."""
-    try:
-        with _quiet_pydicom():
-            dataset = pydicom.dcmread(path, force=True)
-            plugin = _DECODERS.get(dataset.file_meta.TransferSyntaxUID, "")
-            pixels = pydicom.pixels.pixel_array(dataset, decoding_plugin=plugin)
-    # Decoders are foreign code that reads damaged bytes; every failure means the same here.
-    except Exception as error:
-        return DataError(f"the compressed pixels cannot be decoded ({_reason(error)})")
-    return pixels[None] if pixels.ndim == 2 else pixels
-
-
-def _rescaled(stored: np.ndarray, image: DicomImage) -> np.ndarray:
-    """Stored values as intensities."""
-    if image.slope == 1 and image.intercept == 0:
-        return stored
-    scaled = stored.astype(np.float32) * np.float32(image.slope) + np.float32(image.intercept)
-    if not np.isfinite(scaled).all():
-        raise DataError("the rescaled pixels are not finite")
-    return scaled
-
-
-@contextmanager
-def _quiet_pydicom() -> Iterator[None]:
-    """Read what scanners write, valid or not, without a warning for every value."""
-    settings = pydicom.config.settings
-    mode, settings.reading_validation_mode = settings.reading_validation_mode, pydicom.config.IGNORE
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        settings.reading_validation_mode = mode
-
-
-def _reason(error: Exception) -> str:
-    """The kind of a foreign error; its text may quote what the header says of a patient."""
-    return error.strerror or "input/output error" if isinstance(error, OSError) else type(error).__name__

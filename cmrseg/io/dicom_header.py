@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 
 import numpy as np
+import pydicom
 from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
@@ -279,3 +282,21 @@ def _unit(directions: tuple[float, ...]) -> tuple[float, ...]:
     if max(abs(lengths[0] - 1), abs(lengths[1] - 1), abs(row @ column)) > _UNIT_TOLERANCE:
         raise DataError("the image orientation is not that of a rectangle")
     return (*map(float, row / lengths[0]), *map(float, column / lengths[1]))
+
+
+@contextmanager
+def quiet_pydicom() -> Iterator[None]:
+    """Read what scanners write, valid or not, without a warning for every value."""
+    settings = pydicom.config.settings
+    mode, settings.reading_validation_mode = settings.reading_validation_mode, pydicom.config.IGNORE
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        settings.reading_validation_mode = mode
+
+
+def reason(error: Exception) -> str:
+    """The kind of a foreign error; its text may quote what the header says of a patient."""
+    return error.strerror or "input/output error" if isinstance(error, OSError) else type(error).__name__

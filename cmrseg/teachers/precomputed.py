@@ -11,9 +11,9 @@ import numpy as np
 from scipy import ndimage
 
 from cmrseg.cine import Cine
-from cmrseg.data.catalog import VolumeRef, structures_of
+from cmrseg.data.catalog import VolumeRef
 from cmrseg.io.images import load_mask, stem
-from cmrseg.labels import Label
+from cmrseg.labels import Label, structures_of
 from cmrseg.problems import DataError, existing_folder
 from cmrseg.teachers.teacher import Study, Teacher, sha256_of
 

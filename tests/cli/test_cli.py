@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from cmrseg.cine import Cine
-from cmrseg.cli import main
 from cmrseg.io.images import save_image, save_mask
 from cmrseg.preprocess import Preprocessing
 from cmrseg.zoo import manifest
 from cmrseg.zoo.model_file import FORMAT_VERSION, ModelSpec, build_net, save_model
+from tests.cli.conftest import assert_one_sentence
 
 SPEC = ModelSpec(
     name="light2d_CE_toy_s1",
@@ -27,36 +27,6 @@ SPEC = ModelSpec(
     recipe="light2d_CE_toy_s1",
     arguments={"widths": [4, 8]},
 )
-
-
-@pytest.fixture
-def cmrseg(monkeypatch, capsys):
-    """The command in this process: exit code, what it said, what it complained about."""
-    monkeypatch.delenv("CMRSEG_DEBUG", raising=False)
-    monkeypatch.setattr("cmrseg.training.loaders.default_device", lambda: torch.device("cpu"), raising=False)
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["cmrseg", *map(str, arguments)])
-        try:
-            main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run
-
-
-def assert_one_sentence(result, *parts, code=2):
-    got, _, complaint = result
-    lines = [line for line in complaint.splitlines() if line.strip()]
-    assert len(lines) == 1, complaint
-    assert lines[0].startswith("error: ")
-    assert len(lines[0]) > 20
-    for part in parts:
-        assert str(part) in lines[0]
-    assert got == code
 
 
 def write_data(folder, n=3, *, splits=("train", "train", "val"), masks=True):

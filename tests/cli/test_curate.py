@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import re
 import shutil
-import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,28 +13,14 @@ import pytest
 from pydicom.dataset import Dataset
 
 from cmrseg.cine import Cine
-from cmrseg.cli import main
 from cmrseg.phantom.dicom import Identity, dicom_datasets, write_datasets
 from cmrseg.phantom.faults import inject
+from tests.cli.conftest import assert_one_sentence
 
 
 @pytest.fixture
-def cmrseg(monkeypatch, capsys):
-    """The command in this process: exit code, what it said, what it complained about."""
-    monkeypatch.delenv("CMRSEG_DEBUG", raising=False)
-    monkeypatch.setenv("CMRSEG_SALT", "of this test")
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["cmrseg", "curate", *map(str, arguments)])
-        try:
-            main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run
+def curate(cmrseg):
+    return partial(cmrseg, "curate")
 
 
 def datasets(patient: str = "P1", **options) -> list[Dataset]:
@@ -55,21 +41,11 @@ def source(tmp_path):
     return tmp_path / "source"
 
 
-def assert_one_sentence(result, *parts, code=2):
-    got, _, complaint = result
-    lines = [line for line in complaint.splitlines() if line.strip()]
-    assert len(lines) == 1, complaint
-    assert lines[0].startswith("error: ")
-    for part in parts:
-        assert str(part) in lines[0]
-    assert got == code
-
-
 # Success
 
 
-def test_a_clean_study_is_exit_code_0(cmrseg, source, tmp_path):
-    code, said, complaint = cmrseg(source, tmp_path / "out", "--keep-ids")
+def test_a_clean_study_is_exit_code_0(curate, source, tmp_path):
+    code, said, complaint = curate(source, tmp_path / "out", "--keep-ids")
     assert (code, complaint) == (0, "")
     assert "36 files, 36 MR images of 1 examination(s)" in said
     assert "28 x 24 x 6 x 6" in said
@@ -78,30 +54,30 @@ def test_a_clean_study_is_exit_code_0(cmrseg, source, tmp_path):
     assert (tmp_path / "out" / "report.html").is_file()
 
 
-def test_what_was_repaired_is_no_failure(cmrseg, tmp_path):
+def test_what_was_repaired_is_no_failure(curate, tmp_path):
     faulty = inject(datasets(), ["collision"], np.random.default_rng(0)).datasets
     write(faulty, tmp_path / "source")
-    assert cmrseg(tmp_path / "source", tmp_path / "out")[0] == 0
+    assert curate(tmp_path / "source", tmp_path / "out")[0] == 0
 
 
-def test_files_that_are_no_images_are_no_failure(cmrseg, source, tmp_path):
+def test_files_that_are_no_images_are_no_failure(curate, source, tmp_path):
     (source / "notes.txt").write_text("text")
-    code, said, _ = cmrseg(source, tmp_path / "out")
+    code, said, _ = curate(source, tmp_path / "out")
     assert code == 0
     assert "left aside: 1 no DICOM file" in said
 
 
-def test_an_archive_is_a_source(cmrseg, source, tmp_path):
+def test_an_archive_is_a_source(curate, source, tmp_path):
     archive = shutil.make_archive(tmp_path / "export", "zip", source)
-    assert cmrseg(archive, tmp_path / "out")[0] == 0
+    assert curate(archive, tmp_path / "out")[0] == 0
 
 
-def test_a_second_call_says_the_same(cmrseg, source, tmp_path):
-    assert cmrseg(source, tmp_path / "out") == cmrseg(source, tmp_path / "out")
+def test_a_second_call_says_the_same(curate, source, tmp_path):
+    assert curate(source, tmp_path / "out") == curate(source, tmp_path / "out")
 
 
-def test_series_may_be_named(cmrseg, source, tmp_path):
-    code, said, _ = cmrseg(source, tmp_path / "out", "--series", "10, 11,12,13")
+def test_series_may_be_named(curate, source, tmp_path):
+    code, said, _ = curate(source, tmp_path / "out", "--series", "10, 11,12,13")
     assert code == 0
     assert "28 x 24 x 4 x 6" in said
 
@@ -109,32 +85,32 @@ def test_series_may_be_named(cmrseg, source, tmp_path):
 # Something failed: 1
 
 
-def test_a_failed_study_is_exit_code_1_and_the_others_are_done(cmrseg, source, tmp_path):
+def test_a_failed_study_is_exit_code_1_and_the_others_are_done(curate, source, tmp_path):
     write(datasets("P2", seed=2)[:12], source / "two")
-    code, said, complaint = cmrseg(source, tmp_path / "out", "--keep-ids")
+    code, said, complaint = curate(source, tmp_path / "out", "--keep-ids")
     assert code == 1
     assert "1 study(s) failed, 0 file(s) could not be read; see" in complaint
     assert "P2: no stack of at least 3 parallel cine slices" in said
     assert (tmp_path / "out" / "P1" / "sa.nii.gz").is_file()
 
 
-def test_damaged_files_are_exit_code_1(cmrseg, source, tmp_path):
+def test_damaged_files_are_exit_code_1(curate, source, tmp_path):
     victim = next(p for p in sorted(source.rglob("*")) if p.is_file())
     (source / "damaged").write_bytes(victim.read_bytes()[:-9])
-    code, _, complaint = cmrseg(source, tmp_path / "out")
+    code, _, complaint = curate(source, tmp_path / "out")
     assert code == 1
     assert "0 study(s) failed, 1 file(s) could not be read; see" in complaint
     assert "truncated" in (tmp_path / "out" / "problems.tsv").read_text()
 
 
-def test_only_damaged_files_are_exit_code_1_and_a_report(cmrseg, source, tmp_path):
+def test_only_damaged_files_are_exit_code_1_and_a_report(curate, source, tmp_path):
     for path in [p for p in source.rglob("*") if p.is_file()]:
         path.write_bytes(path.read_bytes()[:-9])
-    assert cmrseg(source, tmp_path / "out")[0] == 1
+    assert curate(source, tmp_path / "out")[0] == 1
     assert (tmp_path / "out" / "report.html").is_file()
 
 
-def test_images_that_cannot_be_decoded_are_exit_code_1(cmrseg, tmp_path):
+def test_images_that_cannot_be_decoded_are_exit_code_1(curate, tmp_path):
     from pydicom.uid import RLELossless
 
     from cmrseg.phantom.dicom import compress
@@ -143,7 +119,7 @@ def test_images_that_cannot_be_decoded_are_exit_code_1(cmrseg, tmp_path):
     raw = bytearray(path.read_bytes())
     raw[-300:] = bytes(300)
     path.write_bytes(raw)
-    code, _, _ = cmrseg(tmp_path / "source", tmp_path / "out")
+    code, _, _ = curate(tmp_path / "source", tmp_path / "out")
     assert "unreadable" in (tmp_path / "out" / "problems.tsv").read_text()
     assert code == 1
 
@@ -151,54 +127,54 @@ def test_images_that_cannot_be_decoded_are_exit_code_1(cmrseg, tmp_path):
 # What a user has to mend: 2
 
 
-def test_a_missing_source(cmrseg, tmp_path):
-    assert_one_sentence(cmrseg(tmp_path / "nowhere", tmp_path / "out"), "nowhere does not exist; check")
+def test_a_missing_source(curate, tmp_path):
+    assert_one_sentence(curate(tmp_path / "nowhere", tmp_path / "out"), "nowhere does not exist; check")
 
 
-def test_an_empty_source(cmrseg, tmp_path):
+def test_an_empty_source(curate, tmp_path):
     (tmp_path / "empty").mkdir()
-    assert_one_sentence(cmrseg(tmp_path / "empty", tmp_path / "out"), "is empty; nothing to read")
+    assert_one_sentence(curate(tmp_path / "empty", tmp_path / "out"), "is empty; nothing to read")
 
 
-def test_a_source_without_images(cmrseg, tmp_path):
+def test_a_source_without_images(curate, tmp_path):
     (tmp_path / "text").mkdir()
     (tmp_path / "text" / "a.txt").write_text("text")
-    assert_one_sentence(cmrseg(tmp_path / "text", tmp_path / "out"), "no MR image among the 1 file(s)")
+    assert_one_sentence(curate(tmp_path / "text", tmp_path / "out"), "no MR image among the 1 file(s)")
 
 
-def test_a_single_image_as_source(cmrseg, source, tmp_path):
+def test_a_single_image_as_source(curate, source, tmp_path):
     file = next(p for p in source.rglob("*") if p.is_file())
-    assert_one_sentence(cmrseg(file, tmp_path / "out"), "no folder and no .zip or .tar.gz archive")
+    assert_one_sentence(curate(file, tmp_path / "out"), "no folder and no .zip or .tar.gz archive")
 
 
-def test_a_damaged_archive(cmrseg, source, tmp_path):
+def test_a_damaged_archive(curate, source, tmp_path):
     archive = Path(shutil.make_archive(tmp_path / "export", "gztar", source))
     archive.write_bytes(archive.read_bytes()[:-500])
-    assert_one_sentence(cmrseg(archive, tmp_path / "out"), "export.tar.gz is damaged or encrypted")
+    assert_one_sentence(curate(archive, tmp_path / "out"), "export.tar.gz is damaged or encrypted")
 
 
-def test_a_target_that_is_a_file(cmrseg, source, tmp_path):
+def test_a_target_that_is_a_file(curate, source, tmp_path):
     (tmp_path / "out").touch()
-    assert_one_sentence(cmrseg(source, tmp_path / "out"), "cannot be opened or written; check the path")
+    assert_one_sentence(curate(source, tmp_path / "out"), "cannot be opened or written; check the path")
 
 
-def test_a_target_below_a_file(cmrseg, source, tmp_path):
+def test_a_target_below_a_file(curate, source, tmp_path):
     (tmp_path / "file").touch()
-    assert_one_sentence(cmrseg(source, tmp_path / "file" / "out"), "cannot be opened or written; check")
+    assert_one_sentence(curate(source, tmp_path / "file" / "out"), "cannot be opened or written; check")
 
 
 def full(*_, **__):
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def test_a_full_disk(cmrseg, source, tmp_path, monkeypatch):
+def test_a_full_disk(curate, source, tmp_path, monkeypatch):
     monkeypatch.setattr("cmrseg.io.images._write_nifti", full)
-    assert_one_sentence(cmrseg(source, tmp_path / "out"), "no space left on the disk")
+    assert_one_sentence(curate(source, tmp_path / "out"), "no space left on the disk")
 
 
-def test_a_full_disk_advises_nothing_that_is_not_there(cmrseg, source, tmp_path, monkeypatch):
+def test_a_full_disk_advises_nothing_that_is_not_there(curate, source, tmp_path, monkeypatch):
     monkeypatch.setattr("cmrseg.io.images._write_nifti", full)
-    assert "--resume" not in cmrseg(source, tmp_path / "out")[2]
+    assert "--resume" not in curate(source, tmp_path / "out")[2]
 
 
 @pytest.mark.parametrize(
@@ -210,33 +186,33 @@ def test_a_full_disk_advises_nothing_that_is_not_there(cmrseg, source, tmp_path,
         ('missing_slice = "guess"', "missing_slice must be one of"),
     ],
 )
-def test_wrong_rules(cmrseg, source, tmp_path, content, part):
+def test_wrong_rules(curate, source, tmp_path, content, part):
     (tmp_path / "rules.toml").write_text(content)
-    assert_one_sentence(cmrseg(source, tmp_path / "out", "--rules", tmp_path / "rules.toml"), part)
+    assert_one_sentence(curate(source, tmp_path / "out", "--rules", tmp_path / "rules.toml"), part)
 
 
-def test_missing_rules(cmrseg, source, tmp_path):
-    assert_one_sentence(cmrseg(source, tmp_path / "out", "--rules", tmp_path / "x.toml"), "cannot be read")
+def test_missing_rules(curate, source, tmp_path):
+    assert_one_sentence(curate(source, tmp_path / "out", "--rules", tmp_path / "x.toml"), "cannot be read")
 
 
-def test_an_evil_name(cmrseg, source, tmp_path):
+def test_an_evil_name(curate, source, tmp_path):
     (tmp_path / "names.csv").write_text("id,name\nP1,../evil\n")
-    result = cmrseg(source, tmp_path / "out", "--names", tmp_path / "names.csv")
+    result = curate(source, tmp_path / "out", "--names", tmp_path / "names.csv")
     assert_one_sentence(result, "letters, digits, - and _, got 'P1', '../evil'")
     assert not (tmp_path / "out").exists()
 
 
-def test_a_killed_worker(cmrseg, source, tmp_path, monkeypatch):
+def test_a_killed_worker(curate, source, tmp_path, monkeypatch):
     def killed(*_, **__):
         raise ChildProcessError("a worker process was killed; run the same command again")
 
     monkeypatch.setattr("cmrseg.curation.run.map_studies", killed)
-    assert_one_sentence(cmrseg(source, tmp_path / "out", "--jobs", 2), "a worker process was killed")
+    assert_one_sentence(curate(source, tmp_path / "out", "--jobs", 2), "a worker process was killed")
 
 
 @pytest.mark.parametrize("arguments", [(), ("a",), ("a", "b", "--jobs", "0"), ("a", "b", "--colour")])
-def test_wrong_usage_is_exit_code_2(cmrseg, arguments):
-    code, _, complaint = cmrseg(*arguments)
+def test_wrong_usage_is_exit_code_2(curate, arguments):
+    code, _, complaint = curate(*arguments)
     assert code == 2
     assert "Traceback" not in complaint
 
@@ -248,31 +224,31 @@ def shown(text: str) -> str:
     return re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 
-def test_the_screen_fits_80_columns(cmrseg, source, tmp_path, monkeypatch):
+def test_the_screen_fits_80_columns(curate, source, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for number in range(2, 5):
         write(datasets(f"P{number}", seed=number), source / str(number))
-    code, said, _ = cmrseg("source", "out")
+    code, said, _ = curate("source", "out")
     assert code == 0
     assert max(map(len, shown(said).splitlines())) <= 80
 
 
-def test_a_long_reason_stays_in_one_sentence(cmrseg, tmp_path):
+def test_a_long_reason_stays_in_one_sentence(curate, tmp_path):
     write(datasets()[:12], tmp_path / "source")
-    _, said, _ = cmrseg(tmp_path / "source", tmp_path / "out", "--keep-ids")
+    _, said, _ = curate(tmp_path / "source", tmp_path / "out", "--keep-ids")
     assert sum(line.startswith("· P1: ") for line in said.splitlines()) == 1
 
 
-def test_a_description_is_not_taken_for_markup(cmrseg, tmp_path):
+def test_a_description_is_not_taken_for_markup(curate, tmp_path):
     write(datasets(description="[bold]sax[/bold] [/]"), tmp_path / "source")
-    code, _, complaint = cmrseg(tmp_path / "source", tmp_path / "out", "--series", "[bold] [/]")
+    code, _, complaint = curate(tmp_path / "source", tmp_path / "out", "--series", "[bold] [/]")
     assert code == 1
     assert "Traceback" not in complaint
 
 
-def test_markup_in_the_name_of_the_target_is_shown_as_it_is(cmrseg, source, tmp_path):
+def test_markup_in_the_name_of_the_target_is_shown_as_it_is(curate, source, tmp_path):
     victim = next(p for p in sorted(source.rglob("*")) if p.is_file())
     (source / "damaged").write_bytes(victim.read_bytes()[:-9])
-    code, _, complaint = cmrseg(source, tmp_path / "out [red]")
+    code, _, complaint = curate(source, tmp_path / "out [red]")
     assert code == 1
     assert "out [red]" in complaint

@@ -1,29 +1,13 @@
 """`cmrseg evaluate ef` and `cmrseg evaluate confusion`: exit codes and what is said."""
 
-import sys
+from functools import partial
 
 import pytest
 
-from cmrseg.cli import main
-
 
 @pytest.fixture
-def cmrseg(monkeypatch, capsys):
-    """The command in this process: exit code, what it said, what it complained about."""
-    monkeypatch.delenv("CMRSEG_DEBUG", raising=False)
-    monkeypatch.setenv("COLUMNS", "80")
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["cmrseg", "evaluate", *map(str, arguments)])
-        try:
-            main()
-            code = 0
-        except SystemExit as stop:
-            code = stop.code or 0
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run
+def evaluate(cmrseg):
+    return partial(cmrseg, "evaluate")
 
 
 @pytest.fixture
@@ -39,9 +23,9 @@ def write_counts(path, *ids):
     return path
 
 
-def test_the_screen_shows_table_two(cmrseg, tmp_path, truth):
+def test_the_screen_shows_table_two(evaluate, tmp_path, truth):
     counts = write_counts(tmp_path / "r34.tsv", 1)
-    code, said, _ = cmrseg("ef", counts, truth, "--out", tmp_path / "out")
+    code, said, _ = evaluate("ef", counts, truth, "--out", tmp_path / "out")
     assert code == 0
     (line,) = [line for line in said.splitlines() if "r34" in line]
     assert [cell.strip() for cell in line.strip("│").split("│")] == [
@@ -49,42 +33,42 @@ def test_the_screen_shows_table_two(cmrseg, tmp_path, truth):
     ]  # fmt: skip
 
 
-def test_unknown_examinations_are_problems(cmrseg, tmp_path, truth):
+def test_unknown_examinations_are_problems(evaluate, tmp_path, truth):
     counts = write_counts(tmp_path / "r34.tsv", 1, 2)
-    code, said, complaint = cmrseg("ef", counts, truth, "--out", tmp_path / "out")
+    code, said, complaint = evaluate("ef", counts, truth, "--out", tmp_path / "out")
     assert code == 1
     assert "r34" in said
     assert "1 problem(s)" in complaint
 
 
 @pytest.mark.parametrize("kept", [0, 30])
-def test_a_damaged_table_is_one_sentence(cmrseg, tmp_path, truth, kept):
+def test_a_damaged_table_is_one_sentence(evaluate, tmp_path, truth, kept):
     (tmp_path / "r34.tsv.xz").write_bytes(b"\xfd7zXZ\x00\x00\x04"[:kept])
-    code, _, complaint = cmrseg("ef", tmp_path / "r34.tsv.xz", truth, "--out", tmp_path / "out")
+    code, _, complaint = evaluate("ef", tmp_path / "r34.tsv.xz", truth, "--out", tmp_path / "out")
     assert code == 2
     assert complaint.startswith("error: ")
     assert len(complaint.strip().splitlines()) == 1
 
 
-def test_counts_without_truth_are_refused(cmrseg, tmp_path):
+def test_counts_without_truth_are_refused(evaluate, tmp_path):
     counts = write_counts(tmp_path / "r34.tsv", 1)
-    code, _, complaint = cmrseg("ef", counts, "--out", tmp_path / "out")
+    code, _, complaint = evaluate("ef", counts, "--out", tmp_path / "out")
     assert code == 2
     assert "then the true volumes" in complaint
 
 
-def test_the_screen_shows_both_kinds_of_dice(cmrseg, tmp_path):
+def test_the_screen_shows_both_kinds_of_dice(evaluate, tmp_path):
     path = tmp_path / "net.csv"
     rows = ["1_slice000_frame000,test,90,2,2,6", "1_slice001_frame000,test,100,0,0,0"]
     path.write_text("\n".join(["image,set,bg_bg,bg_lv,lv_bg,lv_lv", *rows]))
-    code, said, _ = cmrseg("confusion", path, "--out", tmp_path / "out")
+    code, said, _ = evaluate("confusion", path, "--out", tmp_path / "out")
     assert code == 0
     (line,) = [line for line in said.splitlines() if "net" in line and "│" in line]
     assert [cell.strip() for cell in line.strip("│").split("│")][2:] == ["LV", "0.875", "0.177", "0.750", "2"]
 
 
-def test_confusion_counts_of_something_else_are_one_sentence(cmrseg, tmp_path, truth):
-    code, _, complaint = cmrseg("confusion", truth, "--out", tmp_path / "out")
+def test_confusion_counts_of_something_else_are_one_sentence(evaluate, tmp_path, truth):
+    code, _, complaint = evaluate("confusion", truth, "--out", tmp_path / "out")
     assert code == 2
     assert complaint.startswith("error: ")
     assert "lacks the column image" in complaint

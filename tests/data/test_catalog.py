@@ -13,9 +13,8 @@ from cmrseg.data.catalog import (
     load_whole_image,
     prediction_path,
     read_catalog,
-    structures_of,
 )
-from cmrseg.labels import Label
+from cmrseg.labels import Label, structures_of
 from cmrseg.problems import DataError
 
 

@@ -15,7 +15,8 @@ from pydicom.pixels import apply_rescale, pixel_array
 from pydicom.sequence import Sequence
 
 from cmrseg.cine import Cine
-from cmrseg.io.dicom import DicomImage, NotAnImage, read_headers, read_pixels
+from cmrseg.io.dicom import DicomImage, NotAnImage, read_headers
+from cmrseg.io.dicom_pixels import read_pixels
 from cmrseg.phantom.dicom import Acquisition, Identity, compress, dicom_datasets
 from cmrseg.phantom.other_views import NON_IMAGES, other_series
 from cmrseg.problems import DataError

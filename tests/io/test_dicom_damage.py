@@ -25,7 +25,8 @@ from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 
 from cmrseg.cine import Cine
-from cmrseg.io.dicom import DicomImage, read_headers, read_pixels
+from cmrseg.io.dicom import DicomImage, read_headers
+from cmrseg.io.dicom_pixels import read_pixels
 from cmrseg.phantom.dicom import Identity, compress, dicom_datasets
 from cmrseg.problems import DataError
 from tests.phantom.jpeg_lossless import compressed

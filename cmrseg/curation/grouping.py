@@ -48,11 +48,11 @@ def told_name(images: Sequence[DicomImage], pattern: str) -> str:
     return safe_name(name_in_path(first, pattern) or first.patient_id) or safe_name(first.study_uid)
 
 
-def patient_name(images: Sequence[DicomImage], key: Key, salt: str, *, tell: bool) -> str:
-    """Name of the patient: every examination has its own where nobody is named."""
-    patient = images[0].patient_id
+def patient_name(key: Key, salt: str, *, tell: bool) -> str:
+    """Name of the patient; where nobody or only a path is named, every examination has its own."""
+    examination, patient = key
     if _NOBODY.fullmatch(patient):
-        patient = key[0]
+        patient = examination
     return safe_name(patient) if tell else pseudonym(patient, salt, prefix="P")
 
 

@@ -210,7 +210,7 @@ def _examinations(images: Sequence[DicomImage], target: Path, options: Options) 
         examinations.append(
             Examination(
                 name=name,
-                subject=patient_name(members, key, salt, tell=options.tell),
+                subject=patient_name(key, salt, tell=options.tell),
                 key=keys[key],
                 images=tuple(members if options.tell else without_identity(members, words)),
                 rules=options.rules,

@@ -18,7 +18,7 @@ from scipy.stats import hypergeom, ks_2samp
 
 from cmrseg.data.confidence_sets import THRESHOLDS_PERCENT, counted, members, set_name
 from cmrseg.data.tables import need_columns, read_published, some
-from cmrseg.data.truth import examination_names, true_volumes_for, usable_true_volumes
+from cmrseg.data.truth import known_names, true_volumes_for, usable_true_volumes
 from cmrseg.problems import DataError, Problem
 
 CONFIDENCE_COLUMNS = (
@@ -134,13 +134,13 @@ def confidence(volumes: Path, truth: Path, *, thresholds: Sequence[float] = THRE
     """
     thresholds = checked_thresholds(thresholds)
     predicted, unusable = read_predicted_volumes(volumes)
-    true, unfit = usable_true_volumes(truth)
-    table, unknown = _compared(predicted, true, truth)
+    true = usable_true_volumes(truth)
+    table, unknown = _compared(predicted, true.table, truth)
     named = [*predicted["Id"], *(problem.study for problem in unusable)]
-    told = {problem.study for problem in unfit}
+    told = {problem.study for problem in true.problems}
     unknown = [problem for problem in unknown if problem.study not in told]
-    problems = [*unusable, *unfit, *unknown, *_absent(named, true, volumes)]
-    return Confidence(table, thresholds, problems, _notes(table, thresholds))
+    problems = [*unusable, *true.problems, *unknown, *_absent(named, true.table, volumes)]
+    return Confidence(table, thresholds, problems, [*true.notes, *_notes(table, thresholds)])
 
 
 def checked_thresholds(thresholds: Sequence[float | str]) -> tuple[float, ...]:
@@ -277,7 +277,10 @@ def _compared(
     true = true_volumes_for(predicted["Id"], volumes)
     unknown, no_esv = true["true_Id"].isna(), true["ESV_ml"] == 0
     if unknown.all():
-        raise DataError(f"{path} knows none of the examinations {some(predicted['Id'])}; check the Ids")
+        raise DataError(
+            f"{path} knows none of the examinations {some(predicted['Id'])}; its Ids are "
+            f"{some(volumes['Id'])}; check the Ids"
+        )
     problems = [
         Problem(i, "no true volumes", _LEFT_OUT, "", f"no usable ones in {path.name}")
         for i in predicted["Id"][unknown]
@@ -306,8 +309,7 @@ def _deviations(predicted: pd.DataFrame, true: pd.DataFrame) -> pd.DataFrame:
 
 def _absent(ids: Sequence[str], true: pd.DataFrame, path: Path) -> list[Problem]:
     """Examinations of the truth that the predicted volumes do not name."""
-    named = {name for i in ids for name in examination_names(i)}
-    lost = true.loc[~true["Id"].isin(named), "Id"]
+    lost = true.loc[~true["Id"].isin(known_names(ids, true["Id"])), "Id"]
     return [Problem(i, "no predicted volumes", _LEFT_OUT, "", f"not in {path.name}") for i in lost]
 
 
@@ -315,11 +317,13 @@ def _notes(table: pd.DataFrame, thresholds: Sequence[float]) -> list[str]:
     """What a reader of the numbers should know."""
     notes = []
     if replaced := len(table) - len(counted(table)):
-        notes.append(f"{replaced} original(s) are replaced by their turned version (_rot90) in the sets")
+        notes.append(f"{replaced} original(s) are replaced by their rotated version (_rot90) in the sets")
     zero = table.loc[table[["predicted_LVEDV", "predicted_LVESV"]].eq(0).any(axis=1), "Id"]
     if len(zero):
         notes.append(
             f"{len(zero)} examination(s) have a predicted volume of 0 ml, a deviation of 100 %: {some(zero)}"
         )
     empty = [set_name(t) for t in thresholds if members(table, t).empty]
-    return [*notes, *[f"no examination is in set {', '.join(empty)}"] * bool(empty)]
+    if empty:
+        notes.append(f"no examination is in set {', '.join(empty)}")
+    return notes

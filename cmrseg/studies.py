@@ -12,7 +12,7 @@ import pandas as pd
 
 from cmrseg.data.confidence_sets import confidence_sha256
 from cmrseg.data.predictions import NOT_EVALUATED
-from cmrseg.data.truth import read_true_volumes, true_volumes_for
+from cmrseg.data.truth import true_volumes_for, usable_true_volumes
 from cmrseg.evaluation import evaluate_masks
 from cmrseg.evaluation.summary import NO_EF_ERROR_POINTS
 from cmrseg.io.atomic import write_table, write_text
@@ -177,7 +177,7 @@ def _check(start: str, steps: Sequence[Step], setup: SearchSetup) -> None:
         for recipe in step.candidates(start):
             setup.config(recipe)
     if setup.truth is not None:
-        read_true_volumes(setup.truth)
+        usable_true_volumes(setup.truth)
 
 
 @dataclass(frozen=True)
@@ -223,7 +223,7 @@ def _score(run: TrainingRun, recipe: str, truth: Path | None) -> Scored:
     is_lv_ef = (metrics["metric"] == "ef_abs_error") & (metrics["structure"] == "LV")
     scores = metrics[is_lv_ef | (metrics["metric"] == "dice")].assign(recipe=recipe)
     if truth is not None:
-        errors, unknown = _ef_errors(predicted.summary, read_true_volumes(truth))
+        errors, unknown = _ef_errors(predicted.summary, usable_true_volumes(truth).table)
         scores = pd.concat([scores[scores["metric"] != "ef_abs_error"], errors.assign(recipe=recipe)])
         problems += [Problem(study, "no true volumes", NOT_EVALUATED, "", truth.name) for study in unknown]
     return Scored(scores[list(SCORE_COLUMNS)].reset_index(drop=True), list(dict.fromkeys(problems)))

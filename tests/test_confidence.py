@@ -56,13 +56,13 @@ def test_sets_hold_the_examinations_within_their_threshold(write, truth):
     assert found.problems == []
 
 
-def test_the_turned_version_is_counted_instead_of_the_original(write, truth):
+def test_the_rotated_version_is_counted_instead_of_the_original(write, truth):
     rows = [*FOUR, ("1_rot90", 130, 40, 69)]
     found = confidence(write(rows), truth)
     assert found.set_table["exams"].tolist() == [0, 1, 2]
     assert len(found.table) == 5
     assert found.notes == [
-        "1 original(s) are replaced by their turned version (_rot90) in the sets",
+        "1 original(s) are replaced by their rotated version (_rot90) in the sets",
         "no examination is in set p5",
     ]
 
@@ -141,8 +141,35 @@ def test_truth_that_cannot_be_used_is_listed_and_the_others_go_on(write, tmp_pat
     ]
 
 
+def test_ids_in_another_spelling_are_found(write, truth):
+    found = confidence(write([("001", 100, 40, 60), ("2.0", 100, 40, 60), (3, 100, 40, 60)]), truth)
+    assert found.table["Id"].tolist() == ["001", "2.0", "3"]
+    assert [(p.study, p.problem) for p in found.problems] == [("4", "no predicted volumes")]
+
+
+def test_an_examination_may_be_called_na_and_an_ef_may_be_na(write, tmp_path):
+    path = tmp_path / "train.csv"
+    path.write_text("Id,Systole,Diastole\nNA,40,100\n")
+    found = confidence(write([("NA", 100, 40, "NA")]), path)
+    assert found.table["Id"].tolist() == ["NA"]
+    assert found.table["predicted_LVEF"].isna().all()
+    assert found.problems == []
+
+
+def test_other_tables_in_the_truth_folder_are_told(write, tmp_path):
+    folder = tmp_path / "truth"
+    folder.mkdir()
+    (folder / "train.csv").write_text("Id,Systole,Diastole\n1,40,100\n")
+    (folder / "splits.csv").write_text("subject,split\n1,train\n")
+    found = confidence(write(FOUR[:1]), folder)
+    assert found.notes == ["skipped in the truth folder, without true volumes: splits.csv"]
+
+
 def test_no_common_id_is_refused(write, truth):
-    with pytest.raises(DataError, match=r"train.csv knows none of the examinations a, b; check the Ids"):
+    with pytest.raises(
+        DataError,
+        match=r"train.csv knows none of the examinations a, b; its Ids are 1, 2, 3, 4; check the Ids",
+    ):
         confidence(write([("a", 1, 1, 0), ("b", 1, 1, 0)]), truth)
 
 

@@ -19,7 +19,7 @@ import pandas as pd
 
 from cmrseg.data.catalog import Catalog
 from cmrseg.data.tables import as_numbers, need_columns, read_published, refuse_repeats, some
-from cmrseg.data.truth import turned_originals
+from cmrseg.data.truth import rotated_originals
 from cmrseg.problems import DataError
 
 TABLE = "confidence.tsv"
@@ -86,7 +86,7 @@ def counted(table: pd.DataFrame) -> pd.DataFrame:
     table
         With the column Id.
     """
-    return table[~table["Id"].isin(turned_originals(table["Id"]))]
+    return table[~table["Id"].isin(rotated_originals(table["Id"]))]
 
 
 def members(table: pd.DataFrame, threshold_percent: float) -> pd.DataFrame:

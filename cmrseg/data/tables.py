@@ -2,34 +2,47 @@
 
 from __future__ import annotations
 
+import gzip
 import lzma
+import warnings
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from gzip import BadGzipFile
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_numeric_dtype
+from pandas.errors import ParserWarning
 
 from cmrseg.problems import DataError
 
-PACKED = {".xz": "xz", ".gz": "gzip"}
+PACKED = {".xz": lzma.open, ".gz": gzip.open}
 PLAIN = (".csv", ".tsv")
 SHOWN = 5
+NOTHING = ("", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "-nan", "NULL", "null", "None")
 # As in `245-frame003-slice004.png` and in the paper's own `17_slice000_frame001-mask.png`.
-_FRAME_FIRST = r"(?:^|[/\\])(?P<Id>[^/\\]+)-frame(?P<frame>\d+)-slice(?P<slice>\d+)(?:[-_.][^/\\]*)?$"
-_SLICE_FIRST = r"(?:^|[/\\])(?P<Id>[^/\\]+?)_slice(?P<slice>\d+)_frame(?P<frame>\d+)(?:[-_.][^/\\]*)?$"
+_FRAME_FIRST = (
+    r"(?:^|[/\\])(?P<Id>[^/\\]+)-frame(?P<frame>[0-9]{1,9})-slice(?P<slice>[0-9]{1,9})(?:[-_.][^/\\]*)?$"
+)
+_SLICE_FIRST = (
+    r"(?:^|[/\\])(?P<Id>[^/\\]+?)_slice(?P<slice>[0-9]{1,9})_frame(?P<frame>[0-9]{1,9})(?:[-_.][^/\\]*)?$"
+)
 
 
 def read_published(path: Path, *, text: Sequence[str] = ()) -> pd.DataFrame:
-    """Read a table with commas, or with tabs where the name says ``.tsv``; ``.xz`` and ``.gz`` of them too.
+    """Read a table with commas, or with tabs in a ``.tsv``; ``.xz`` and ``.gz`` of them too.
+
+    A table whose header has semicolons and no comma, as spreadsheets of some countries write it, is read
+    with semicolons and decimal commas.
 
     Parameters
     ----------
     path
         File.
     text
-        Columns that are text even where they look like numbers.
+        Columns that are text even where they look like numbers, or like ``NA``.
 
     Returns
     -------
@@ -38,7 +51,7 @@ def read_published(path: Path, *, text: Sequence[str] = ()) -> pd.DataFrame:
     Raises
     ------
     DataError
-        If it is missing, a folder, damaged, no table or without rows.
+        If it is missing, a folder, damaged, no table or without rows, or has rows longer than the header.
     """
     if not path.is_file():
         what = "is a folder; a table is needed" if path.is_dir() else "does not exist; check the path"
@@ -46,29 +59,52 @@ def read_published(path: Path, *, text: Sequence[str] = ()) -> pd.DataFrame:
     table = _unpack(path, dict.fromkeys(text, str))
     if table.empty:
         raise DataError(f"{path} holds no rows; nothing to evaluate")
-    return table
+    words = [column for column in table if column not in text and not is_numeric_dtype(table[column])]
+    return table.assign(**{column: table[column].mask(table[column].isin(NOTHING)) for column in words})
 
 
 def _unpack(path: Path, types: Mapping[str, type]) -> pd.DataFrame:
     """The table of a file that may be packed; what is wrong with it is one sentence."""
-    packing = PACKED.get(path.suffix.lower())
-    separator = "\t" if ".tsv" in path.name.lower() else ","
-    options = {"encoding": "utf-8-sig", "low_memory": False, "index_col": False}
+    options = {"low_memory": False, "index_col": False, "keep_default_na": False, "na_values": [""]}
     try:
-        return pd.read_csv(path, sep=separator, dtype=types, compression=packing, **options)
+        with _opened(path) as file, warnings.catch_warnings():
+            warnings.simplefilter("error", ParserWarning)
+            separator, decimal = _separators(path)
+            return pd.read_csv(file, sep=separator, decimal=decimal, dtype=types, **options)
+    except ParserWarning:
+        raise DataError(
+            f"{path} has more values in a row than names in its header (decimal commas?)"
+        ) from None
     except (EOFError, lzma.LZMAError, zlib.error, BadGzipFile) as error:
         raise DataError(f"{path} is truncated or damaged ({_first_line(error)}); copy it again") from None
     except ValueError as error:  # those of pandas for bad tables are kinds of it
         raise DataError(f"{path} cannot be read as a table ({_first_line(error)})") from None
 
 
+def _opened(path: Path) -> TextIO:
+    """The text of a file that may be packed."""
+    return PACKED.get(path.suffix.lower(), open)(path, "rt", encoding="utf-8-sig", newline="")
+
+
+def _separators(path: Path) -> tuple[str, str]:
+    """What separates the values of a table, and what the decimals."""
+    if _name_parts(path)[1] == ".tsv":
+        return "\t", "."
+    with _opened(path) as file:
+        head = next((line for line in file if line.strip()), "")
+    return (";", ",") if ";" in head and "," not in head else (",", ".")
+
+
+def _name_parts(path: Path) -> tuple[str, str]:
+    """Name of a table without its suffixes, and ``.csv`` or ``.tsv`` below what it is packed with."""
+    plain = Path(path.stem if path.suffix.lower() in PACKED else path.name)
+    kind = plain.suffix.lower()
+    return (plain.stem, kind) if kind in PLAIN else (plain.name, "")
+
+
 def table_stem(path: Path) -> str:
     """Name of a table without ``.tsv``, ``.csv`` and what it is packed with."""
-    name = path.name
-    for suffixes in (PACKED, PLAIN):
-        ending = Path(name).suffix
-        name = name.removesuffix(ending) if ending.lower() in suffixes else name
-    return name
+    return _name_parts(path)[0]
 
 
 def method_names(paths: Iterable[Path]) -> dict[str, Path]:
@@ -90,9 +126,8 @@ def method_names(paths: Iterable[Path]) -> dict[str, Path]:
 
 
 def is_table(path: Path) -> bool:
-    """Whether a file has the name of a table that `read_published` reads."""
-    name = path.with_suffix("") if path.suffix.lower() in PACKED else path
-    return name.suffix.lower() in PLAIN and not path.name.startswith(".")
+    """Whether something is a file with the name of a table that `read_published` reads."""
+    return path.is_file() and _name_parts(path)[1] in PLAIN and not path.name.startswith(".")
 
 
 def need_columns(table: pd.DataFrame, columns: Iterable[str], path: Path) -> None:
@@ -110,7 +145,13 @@ def need_columns(table: pd.DataFrame, columns: Iterable[str], path: Path) -> Non
 
 
 def as_numbers(
-    table: pd.DataFrame, columns: Sequence[str], path: Path, *, key: str, above: float | None = None
+    table: pd.DataFrame,
+    columns: Sequence[str],
+    path: Path,
+    *,
+    key: str,
+    above: float | None = None,
+    whole: bool = False,
 ) -> pd.DataFrame:
     """Columns of a table as finite numbers that are not negative.
 
@@ -125,7 +166,9 @@ def as_numbers(
     key
         Column that names a row for a person.
     above
-        Smallest number that is too small; by default only negative numbers are.
+        Largest number that is too small; by default only negative numbers are.
+    whole
+        Whether the numbers count something.
 
     Returns
     -------
@@ -134,15 +177,18 @@ def as_numbers(
     Raises
     ------
     DataError
-        If a value is missing, no number or too small; it says in which rows.
+        If a value is missing, no number, too small, or no count where it must be; it says in which rows.
     """
     numbers = table[list(columns)].apply(pd.to_numeric, errors="coerce").astype(float)
     bad = ~np.isfinite(numbers) | (numbers < 0 if above is None else numbers <= above)
+    if whole:
+        bad |= numbers % 1 != 0
     if not bad.any(axis=None):
         return numbers
     column = next(c for c in columns if bad[c].any())
     rows = [f"{k} ({v})" for k, v in table.loc[bad[column], [key, column]].itertuples(index=False)]
-    need = "numbers from 0 on" if above is None else f"numbers above {above:g}"
+    need = "whole numbers" if whole else "numbers"
+    need += " from 0 on" if above is None else f" above {above:g}"
     raise DataError(f"{path}: {column} must hold {need}, it does not for {key} {some(rows)}")
 
 
@@ -190,6 +236,11 @@ def image_places(names: pd.Series) -> pd.DataFrame:
         places.loc[others] = names[others].str.extract(_SLICE_FIRST)[list(places.columns)]
     numbers = {c: pd.to_numeric(places[c]).astype("Int64") for c in ("frame", "slice")}
     return places[["Id"]].assign(**numbers)
+
+
+def filled(values: pd.Series, default: str) -> pd.Series:
+    """Text with something for what is missing, or says so, such as ``NA``."""
+    return values.mask(values.isin(NOTHING)).fillna(default)
 
 
 def some(names: Iterable[str], *, shown: int = SHOWN) -> str:

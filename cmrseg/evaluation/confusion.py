@@ -13,6 +13,7 @@ from cmrseg.data.names import structure
 from cmrseg.data.predictions import NOT_EVALUATED
 from cmrseg.data.tables import (
     as_numbers,
+    filled,
     image_places,
     method_names,
     need_columns,
@@ -117,7 +118,8 @@ def read_confusion(path: Path, *, method: str) -> tuple[ConfusionTable, list[Pro
     ----------
     path
         Table with the column image and one of pixels for every pair of structures, such as ``bg_lv`` for
-        true background that was predicted to be LV; set and methodB (the predicted method) where known.
+        true background that was predicted to be LV; set, methodA (who made the truth) and methodB (the
+        predicted method) where known. Several truths in one table are methods of their own, ``A vs B``.
     method
         Name of the prediction where the table does not tell it.
 
@@ -128,14 +130,14 @@ def read_confusion(path: Path, *, method: str) -> tuple[ConfusionTable, list[Pro
     Raises
     ------
     DataError
-        If the table cannot be read, a pair of structures is missing, a count is no number from 0 on, an
-        image has no pixels or occurs twice, or no name of an image is understood.
+        If the table cannot be read, the background or a pair of structures is missing, a count is no whole
+        number from 0 on, an image has no pixels or occurs twice, or no name of an image is understood.
     """
     table = read_published(path, text=["image", "set", "methodA", "methodB"])
     need_columns(table, ["image"], path)
     names = _structures(table, path)
     columns = [f"{true}_{pred}" for true in names for pred in names]
-    counts = as_numbers(table, columns, path, key="image").to_numpy()
+    counts = as_numbers(table, columns, path, key="image", whole=True).to_numpy()
     if not (counts.sum(axis=1) > 0).all():
         empty = table.loc[counts.sum(axis=1) == 0, "image"]
         raise DataError(f"{path}: all counts are 0 for image {some(empty)}; an image has pixels")
@@ -148,6 +150,14 @@ def _structures(table: pd.DataFrame, path: Path) -> list[str]:
     """Names of the structures as the columns write them, the background first."""
     halves = ((c[: len(c) // 2], c) for c in map(str, table.columns))
     names = [half for half, column in halves if half and column == f"{half}_{half}"]
+    background = [name for name in names if name.lower() in BACKGROUND]
+    if names and not background:
+        raise DataError(
+            f"{path} lacks the counts of the background such as bg_bg; without bg_{names[0]} and "
+            f"{names[0]}_bg no Dice is right"
+        )
+    if len(background) > 1:
+        raise DataError(f"{path} has more than one background: {', '.join(background)}; keep one")
     if len(names) < 2:
         found = some(map(str, table.columns), shown=12)
         raise DataError(
@@ -155,7 +165,7 @@ def _structures(table: pd.DataFrame, path: Path) -> list[str]:
             f"it has: {found}"
         )
     need_columns(table, [f"{a}_{b}" for a in names for b in names], path)
-    return sorted(names, key=lambda name: name.lower() not in BACKGROUND)
+    return sorted(names, key=lambda name: name not in background)
 
 
 def _plain(names: Sequence[str]) -> tuple[str, ...]:
@@ -168,7 +178,10 @@ def _images(table: pd.DataFrame, path: Path, method: str) -> tuple[pd.DataFrame,
     images = image_places(table["image"]).rename(columns={"Id": "subject"})
     images.insert(0, "image", table["image"])
     for column, source, default in (("set", "set", ALL), ("method", "methodB", method)):
-        images[column] = table[source].fillna(default) if source in table else default
+        images[column] = filled(table[source], default) if source in table else default
+    raters = filled(table["methodA"], "") if "methodA" in table else pd.Series("", index=table.index)
+    if len(set(raters) - {""}) > 1:
+        images["method"] = images["method"].where(raters == "", raters + " vs " + images["method"])
     known = images["subject"].notna()
     if not known.any():
         raise DataError(

@@ -12,10 +12,10 @@ from cmrseg.data.predictions import NOT_EVALUATED
 from cmrseg.data.tables import as_numbers, method_names, need_columns, read_published, refuse_repeats, some
 from cmrseg.data.truth import (
     ROTATED,
-    examination_names,
-    read_true_volumes,
+    known_names,
+    rotated_originals,
     true_volumes_for,
-    turned_originals,
+    usable_true_volumes,
 )
 from cmrseg.evaluation.pixel_counts import examination_volumes, read_pixel_counts
 from cmrseg.evaluation.summary import NO_EF_ERROR_POINTS, UNITS, summarise
@@ -47,7 +47,7 @@ class EfEvaluation:
         Number of examinations without any predicted LV by method; each has no ``ef_error`` and an
         ``ef_abs_error`` of 100 points.
     problems
-        What could not be evaluated, with the reason.
+        What could not be evaluated, and what is wrong with the truth, with the reason.
     notes
         What a reader of the numbers should know, one sentence each.
     """
@@ -87,7 +87,7 @@ def evaluate_ef(
     counts
         Tables of the methods, see `cmrseg.evaluation.pixel_counts`; a method is called as its file.
     truth
-        True volumes in ml, see `cmrseg.data.truth.read_true_volumes`.
+        True volumes in ml, see `cmrseg.data.truth.usable_true_volumes`.
     rotated
         Evaluate instead the originals of which some table has a ``_rot90`` version.
     dimensions
@@ -113,19 +113,21 @@ def evaluate_ef(
     """
     if sort not in SORTS:
         raise ValueError(f"sort must be {' or '.join(SORTS)}, got '{sort}'")
-    volumes = read_true_volumes(truth)
+    true = usable_true_volumes(truth)
     spacings = None if dimensions is None else _read_spacings(dimensions)
     predicted, problems = _read_methods(counts)
-    chosen = _turned_only(predicted) if rotated else _turned_first(predicted)
-    table, unknown = _with_truth(chosen, volumes, truth)
-    notes = [] if rotated else _absent_notes(table, volumes)
+    chosen = _originals_only(predicted) if rotated else _rotated_first(predicted)
+    table, unknown = _with_truth(chosen, true.table, truth)
+    told = {problem.study for problem in true.problems}
+    problems += [*true.problems, *(problem for problem in unknown if problem.study not in told)]
+    notes = true.notes if rotated else [*true.notes, *_absent_notes(table, true.table)]
     if spacings is not None:
         table, unmeasured = _with_ml(table, spacings)
-        notes += unmeasured
+        notes = [*notes, *unmeasured]
     without_lv = table["EF_percent"].isna().groupby(table["method"], sort=False).sum().to_dict()
-    notes += [*_lost_notes(without_lv), *_uneven_note(table)]
+    notes = [*notes, *_lost_notes(without_lv), *_uneven_notes(table)]
     columns = [*EF_COLUMNS, *(c for c in ML_COLUMNS if spacings is not None)]
-    return EfEvaluation(table[columns], _summary(table, sort), without_lv, [*problems, *unknown], notes)
+    return EfEvaluation(table[columns], _summary(table, sort), without_lv, problems, notes)
 
 
 def _read_methods(counts: Sequence[Path]) -> tuple[pd.DataFrame, list[Problem]]:
@@ -142,15 +144,15 @@ def _read_methods(counts: Sequence[Path]) -> tuple[pd.DataFrame, list[Problem]]:
     return table, problems
 
 
-def _turned_first(table: pd.DataFrame) -> pd.DataFrame:
-    """Without the originals that the same method has a turned version of."""
+def _rotated_first(table: pd.DataFrame) -> pd.DataFrame:
+    """Without the originals that the same method has a rotated version of."""
     parts = table.groupby("method", sort=False)["Id"]
-    return table[~parts.transform(lambda ids: ids.isin(turned_originals(ids)))]
+    return table[~parts.transform(lambda ids: ids.isin(rotated_originals(ids)))]
 
 
-def _turned_only(table: pd.DataFrame) -> pd.DataFrame:
-    """The originals of which there is a turned version."""
-    chosen = table[table["Id"].isin(turned_originals(table["Id"]))]
+def _originals_only(table: pd.DataFrame) -> pd.DataFrame:
+    """The originals of which there is a rotated version."""
+    chosen = table[table["Id"].isin(rotated_originals(table["Id"]))]
     if chosen.empty:
         raise DataError(f"no examination has both an original and a {ROTATED} version; leave out --rotated")
     return chosen
@@ -161,7 +163,10 @@ def _with_truth(table: pd.DataFrame, volumes: pd.DataFrame, path: Path) -> tuple
     true = true_volumes_for(table["Id"], volumes).set_index(table.index)
     known = true["true_Id"].notna()
     if not known.any():
-        raise DataError(f"{path} knows none of the examinations {some(table['Id'].unique())}; check the Ids")
+        raise DataError(
+            f"{path} knows none of the examinations {some(table['Id'].unique())}; its Ids are "
+            f"{some(volumes['Id'])}; check the Ids"
+        )
     problems = [
         Problem(row.Id, "no true volumes", NOT_EVALUATED, row.source, f"not in {path.name}")
         for row in table[~known].itertuples()
@@ -184,16 +189,15 @@ def _read_spacings(path: Path) -> pd.Series:
 
 def _with_ml(table: pd.DataFrame, pixel_ml: pd.Series) -> tuple[pd.DataFrame, list[str]]:
     """Volumes in ml and their errors; examinations without a spacing have none."""
-    names = [next((n for n in examination_names(i) if n in pixel_ml.index), None) for i in table["Id"]]
-    factors = pixel_ml.reindex(names).to_numpy()
+    factors = pixel_ml.reindex(known_names(table["Id"], pixel_ml.index)).to_numpy()
     for phase in ("ED", "ES"):
         table = table.assign(**{f"{phase}V_ml": table[f"{phase}V_pixels"] * factors})
         error = table[f"{phase}V_ml"] - table[f"true_{phase}V_ml"]
         table = table.assign(**{f"{phase.lower()}v_error": error})
-    lost = table.loc[pd.isna(factors), "Id"].unique()
-    return table, [f"{len(lost)} examination(s) have no spacing and no volume in ml: {some(lost)}"] * bool(
-        len(lost)
-    )
+    lost, notes = table.loc[pd.isna(factors), "Id"].unique(), []
+    if len(lost):
+        notes.append(f"{len(lost)} examination(s) have no spacing and no volume in ml: {some(lost)}")
+    return table, notes
 
 
 def _summary(table: pd.DataFrame, sort: str) -> pd.DataFrame:
@@ -232,7 +236,9 @@ def _lost_notes(without_lv: Mapping[str, int]) -> list[str]:
     ]
 
 
-def _uneven_note(table: pd.DataFrame) -> list[str]:
+def _uneven_notes(table: pd.DataFrame) -> list[str]:
     """Whether the methods were evaluated on different examinations."""
     sets = {frozenset(part) for _, part in table.groupby("method")["true_Id"]}
-    return ["the methods were evaluated on different examinations; compare them with care"] * (len(sets) > 1)
+    if len(sets) == 1:
+        return []
+    return ["the methods were evaluated on different examinations; compare them with care"]

@@ -30,13 +30,13 @@ def read_pixel_counts(path: Path) -> tuple[pd.DataFrame, list[Problem]]:
     Raises
     ------
     DataError
-        If the table cannot be read, no name is understood, a count is no number from 0 on, or an image
-        occurs twice.
+        If the table cannot be read, no name is understood, a count is no whole number from 0 on, or an
+        image occurs twice.
     """
     table = read_published(path, text=["file"])
     column = next((name for name in _LV_NAMES if name in table), _LV_NAMES[0])
     need_columns(table, ["file", column], path)
-    pixels = as_numbers(table, [column], path, key="file")[column]
+    pixels = as_numbers(table, [column], path, key="file", whole=True)[column]
     places = image_places(table["file"])
     known = places["Id"].notna()
     if not known.any():
@@ -74,9 +74,11 @@ def examination_volumes(images: pd.DataFrame, source: str) -> tuple[pd.DataFrame
     Ankenbrand et al. (2020), doi:10.1101/2020.06.15.20131656, III.A.
     """
     frames = images.groupby(["Id", "frame"], sort=True)
-    slices = frames["slice"].agg(["size", "sum"]).groupby("Id")
-    uneven = slices.nunique().max(axis=1) > 1
-    short = slices.size() < 2
+    examinations = images.groupby("Id", sort=True)
+    n_frames = examinations["frame"].nunique()
+    # No image occurs twice, so that every frame shows every slice only if there are so many images.
+    uneven = examinations.size() != n_frames * examinations["slice"].nunique()
+    short = n_frames < 2
     sums = frames["pixels"].sum().rename("pixels").reset_index()
     volumes = pd.DataFrame({"EDV_pixels": sums.groupby("Id")["pixels"].max()})
     volumes["ESV_pixels"] = sums.groupby("Id")["pixels"].min()

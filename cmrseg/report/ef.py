@@ -14,6 +14,7 @@ from cmrseg.report.figures import bland_altman_figure
 from cmrseg.report.html import Picture, Section, Table
 
 TABLE_COLUMNS = ("method", "mean", "sd", "median", "iqr", "n", "no LV")
+AGREEMENT = "bland_altman_EF"
 FIGURE_CAPTION = (
     "Absolute difference of predicted and true EF; the dashed line is the lowest median. The axis is "
     "restricted, what lies above it is counted at the top."
@@ -63,6 +64,7 @@ def evaluate_ef_to(
     }
     title = "Ejection fraction against true volumes"
     write_page(title, sections, out, provenance=provenance, summary=_headline(found))
+    _forget_others(sections, out / "figures")
     return found
 
 
@@ -90,9 +92,9 @@ def table_two(found: EfEvaluation) -> pd.DataFrame:
 def _error_section(found: EfEvaluation, rotated: bool) -> Section:
     """Table II and Fig. 1."""
     which = (
-        "Evaluated are the originals that have a turned version (_rot90)."
+        "Evaluated are the originals that have a rotated version (_rot90)."
         if rotated
-        else "The turned version of an examination (_rot90) replaces its original."
+        else "The rotated version of an examination (_rot90) replaces its original."
     )
     text = [
         "End-diastole and end-systole are the frames of the largest and the smallest predicted LV. Errors "
@@ -122,8 +124,16 @@ def _agreement_section(found: EfEvaluation) -> Section:
         part = found.examinations[found.examinations["method"] == method]
         figure = bland_altman_figure(part["EF_percent"], part["true_EF_percent"], name="EF", unit="%")
         caption = f"Bland-Altman plot of EF, {names[method]}."
-        pictures.append(Picture(figure, caption, f"bland_altman_EF_{number}"))
+        pictures.append(Picture(figure, caption, f"{AGREEMENT}_{number}"))
     return Section("Agreement", pictures=pictures)
+
+
+def _forget_others(sections: Sequence[Section], figures: Path) -> None:
+    """Remove the Bland-Altman plots of an earlier run with more methods."""
+    drawn = {picture.name for section in sections for picture in section.pictures}
+    for file in figures.glob(f"{AGREEMENT}_*.png"):
+        if file.stem not in drawn:
+            file.unlink()
 
 
 def _studies(found: EfEvaluation) -> tuple[str, ...]:

@@ -89,7 +89,9 @@ def test_images_that_are_not_understood_are_listed(tmp_path):
         ("image,bg_bg,bg_lv,lv_lv", "1_slice000_frame000,1,2,3", "lacks the column lv_bg"),
         ("image,a,b", "1_slice000_frame000,1,2", "no confusion counts"),
         ("file,bg_bg,bg_lv,lv_bg,lv_lv", "1_slice000_frame000,1,2,3,4", "lacks the column image"),
-        ("image,bg_bg,bg_lv,lv_bg,lv_lv", "1_slice000_frame000,1,x,3,4", "bg_lv must hold numbers from 0 on"),
+        ("image,bg_bg,bg_lv,lv_bg,lv_lv", "1_slice000_frame000,1,x,3,4", "bg_lv must hold whole numbers"),
+        ("image,bg_bg,bg_lv,lv_bg,lv_lv", "1_slice000_frame000,1,0.5,3,4", "bg_lv must hold whole numbers"),
+        ("image,bg_bg", "1_slice000_frame000,1", "no confusion counts"),
         ("image,bg_bg,bg_lv,lv_bg,lv_lv", "1_slice000_frame000,0,0,0,0", "all counts are 0"),
         ("image,bg_bg,bg_lv,lv_bg,lv_lv", "thumb,1,2,3,4", "no image name is understood"),
     ],
@@ -97,6 +99,44 @@ def test_images_that_are_not_understood_are_listed(tmp_path):
 def test_bad_counts_are_refused(tmp_path, head, row, message):
     with pytest.raises(DataError, match=message):
         evaluate_confusion([write(tmp_path / "t.csv", row, head=head)])
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "bg_lv,lv_bg,lv_lv",
+        "bg_lv,bg_my,lv_bg,lv_lv,lv_my,my_bg,my_lv,my_my",
+        "lv_lv,lv_my,my_lv,my_my",
+    ],
+)
+def test_counts_without_the_background_are_refused(tmp_path, head):
+    row = ",".join(["1_slice000_frame000", *"1" * len(head.split(","))])
+    message = (
+        r"t.csv lacks the counts of the background such as bg_bg; without bg_lv and lv_bg no Dice is right"
+    )
+    with pytest.raises(DataError, match=message):
+        evaluate_confusion([write(tmp_path / "t.csv", row, head=f"image,{head}")])
+
+
+def test_two_backgrounds_are_refused(tmp_path):
+    names = ("bg", "0", "lv")
+    head = ",".join(f"{a}_{b}" for a in names for b in names)
+    row = "1_slice000_frame000" + ",1" * 9
+    with pytest.raises(DataError, match="more than one background: bg, 0"):
+        evaluate_confusion([write(tmp_path / "t.csv", row, head=f"image,{head}")])
+
+
+def test_several_truths_of_one_table_are_methods_of_their_own(tmp_path):
+    other = "1_slice000_frame000,test,reader,net,90,0,0,10"
+    found = evaluate_confusion([write(tmp_path / "t.csv", A, other)])
+    assert mean(found, "test", "LV", method="expert vs net") == pytest.approx(0.75)
+    assert mean(found, "test", "LV", method="reader vs net") == 1
+    assert found.subjects["method"].tolist() == ["expert vs net", "reader vs net"]
+
+
+def test_a_missing_set_or_method_is_not_called_na(tmp_path):
+    found = evaluate_confusion([write(tmp_path / "t.csv", "1_slice000_frame000,NA,expert,NA,90,2,2,6")])
+    assert found.summary[["group", "method"]].iloc[0].tolist() == ["all", "t"]
 
 
 def test_an_image_that_occurs_twice_is_refused(tmp_path):

@@ -42,20 +42,20 @@ def test_an_examination_without_lv_is_an_error_of_100_points(write_counts, truth
     assert any(note.startswith("m: 1 examination(s) without any predicted LV") for note in found.notes)
 
 
-def test_the_turned_version_replaces_its_original(write_counts, truth):
+def test_the_rotated_version_replaces_its_original(write_counts, truth):
     curves = {"1": [100, 10], "1_rot90": [100, 40], "2": [100, 40]}
     found = evaluate_ef([write_counts("m", curves)], truth)
     assert found.examinations["Id"].tolist() == ["1_rot90", "2"]
 
 
-def test_rotated_evaluates_the_originals_that_were_turned(write_counts, truth):
+def test_rotated_evaluates_the_originals_that_were_rotated(write_counts, truth):
     full = write_counts("m", {"1": [100, 10], "1_rot90": [100, 40], "2": [100, 40]})
     upright = write_counts("n", {"1": [100, 30], "2": [100, 40]})
     found = evaluate_ef([full, upright], truth, rotated=True)
     assert found.examinations[["method", "Id"]].to_numpy().tolist() == [["m", "1"], ["n", "1"]]
 
 
-def test_rotated_needs_a_turned_version(write_counts, truth):
+def test_rotated_needs_a_rotated_version(write_counts, truth):
     with pytest.raises(DataError, match="_rot90"):
         evaluate_ef([write_counts("m", {"1": [100, 10]})], truth, rotated=True)
 
@@ -83,8 +83,40 @@ def test_unknown_examinations_are_listed_and_the_others_go_on(write_counts, trut
     assert [(p.study, p.problem) for p in found.problems] == [("99", "no true volumes")]
 
 
+def test_bad_rows_of_the_truth_are_listed_and_the_others_go_on(write_counts, truth):
+    truth.write_text("Id,Systole,Diastole\n1,40,100\n2,,100\n3,120,100\n4,x,1\n4,1,2\n")
+    found = evaluate_ef([write_counts("m", {str(i): [100, 40] for i in (1, 2, 3)})], truth)
+    assert found.examinations["Id"].tolist() == ["1"]
+    assert [(p.study, p.problem) for p in found.problems] == [
+        ("2", "no true volumes"),
+        ("3", "true ESV is larger than EDV"),
+        ("4", "true volumes occur more than once"),
+        ("4", "true volumes occur more than once"),
+    ]
+
+
+def test_other_tables_in_the_truth_folder_are_told(tmp_path, write_counts):
+    folder = tmp_path / "truth"
+    folder.mkdir()
+    (folder / "train.csv").write_text("Id,Systole,Diastole\n1,40,100\n")
+    (folder / "splits.csv").write_text("subject,split\n1,train\n")
+    found = evaluate_ef([write_counts("m", {"1": [100, 40]})], folder)
+    assert found.notes == ["skipped in the truth folder, without true volumes: splits.csv"]
+
+
+def test_ids_in_another_spelling_are_found(tmp_path, write_counts, truth):
+    truth.write_text("Id,Systole,Diastole\n1.0,40,100\n2.0,40,100\n")
+    dimensions = tmp_path / "dimensions.tsv"
+    dimensions.write_text("pid\tpixelSpacingX\tpixelSpacingY\tsliceSpacing\n1\t1\t1\t10\n002\t1\t1\t10\n")
+    counts = write_counts("m", {"001": [100, 40], "002_rot90": [100, 40]})
+    found = evaluate_ef([counts], truth, dimensions=dimensions)
+    assert found.examinations["Id"].tolist() == ["001", "002_rot90"]
+    assert found.examinations["EDV_ml"].tolist() == pytest.approx([1, 1])
+    assert (found.problems, found.notes) == ([], [])
+
+
 def test_examinations_that_match_nothing_are_refused(write_counts, truth):
-    with pytest.raises(DataError, match="knows none of the examinations 98, 99"):
+    with pytest.raises(DataError, match="knows none of the examinations 98, 99; its Ids are 1, 2, 3,"):
         evaluate_ef([write_counts("m", {"98": [100, 40], "99": [100, 40]})], truth)
 
 

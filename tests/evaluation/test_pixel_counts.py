@@ -26,8 +26,8 @@ def test_volumes_are_sums_over_the_slices_of_a_frame(write_counts):
 def test_the_order_of_the_rows_does_not_matter(tmp_path, write_counts):
     path = write_counts("m", {"7": [80, 100, 30], "8": [1, 2, 3]})
     head, *rows = path.read_text().splitlines()
-    turned = write(tmp_path / "n.csv", *reversed(rows), head=head)
-    assert volumes(path)[0].equals(volumes(turned)[0])
+    backwards = write(tmp_path / "n.csv", *reversed(rows), head=head)
+    assert volumes(path)[0].equals(volumes(backwards)[0])
 
 
 def test_the_names_of_the_7t_table_are_understood(tmp_path):
@@ -41,6 +41,24 @@ def test_frames_that_show_different_slices_are_a_problem(tmp_path):
     table, problems = volumes(write(tmp_path / "t.csv", *(f"{name}.png,5" for name in images)))
     assert table.empty
     assert [(p.study, p.problem) for p in problems] == [("1", "frames show different slices")]
+
+
+def test_slices_of_the_same_number_and_sum_are_not_the_same(tmp_path):
+    images = [f"1-frame{f:03d}-slice{s:03d}.png,5" for f, s in ((0, 0), (0, 3), (1, 1), (1, 2))]
+    table, problems = volumes(write(tmp_path / "t.csv", *images))
+    assert table.empty
+    assert [p.problem for p in problems] == ["frames show different slices"]
+
+
+def test_published_counts_have_a_decimal(tmp_path):
+    images, _ = read_pixel_counts(write(tmp_path / "t.csv", "1-frame000-slice000.png,1430.0"))
+    assert images["pixels"].tolist() == [1430]
+
+
+def test_a_frame_of_too_many_digits_is_a_problem(tmp_path):
+    bad = "1-frame99999999999999999999999-slice000.png"
+    _, problems = read_pixel_counts(write(tmp_path / "t.csv", "1-frame000-slice000.png,5", f"{bad},5"))
+    assert [p.study for p in problems] == [bad]
 
 
 def test_a_single_frame_has_no_ejection_fraction(tmp_path):
@@ -60,9 +78,10 @@ def test_names_that_are_not_understood_are_listed(tmp_path):
     ("rows", "message"),
     [
         (["thumbs.png,5"], "no image name is understood, such as 'thumbs.png'"),
-        (["1-frame000-slice000.png,many"], "lv_pixels must hold numbers from 0 on"),
-        (["1-frame000-slice000.png,-1"], "lv_pixels must hold numbers from 0 on"),
-        (["1-frame000-slice000.png,"], "lv_pixels must hold numbers from 0 on"),
+        (["1-frame000-slice000.png,many"], "lv_pixels must hold whole numbers from 0 on"),
+        (["1-frame000-slice000.png,0.5"], "lv_pixels must hold whole numbers from 0 on"),
+        (["1-frame000-slice000.png,-1"], "lv_pixels must hold whole numbers from 0 on"),
+        (["1-frame000-slice000.png,"], "lv_pixels must hold whole numbers from 0 on"),
         (["a/1-frame000-slice000.png,1", "b/1-frame0-slice0.png,1"], "names b/1-frame0-slice0.png more than"),
     ],
 )

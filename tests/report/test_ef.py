@@ -37,6 +37,16 @@ def test_table_two_counts_examinations_without_lv(tables):
     assert table_two(found)["no LV"].tolist() == [0]
 
 
+@pytest.mark.slow  # draws five figures
+def test_plots_of_an_earlier_run_with_more_methods_are_removed(tables):
+    counts, truth, out = tables
+    evaluate_ef_to(counts, truth, out)
+    (out / "figures" / "mine.png").touch()
+    evaluate_ef_to(counts[:1], truth, out)
+    names = {path.name for path in (out / "figures").iterdir()}
+    assert names == {"ef_error.png", "bland_altman_EF_1.png", "mine.png"}
+
+
 def test_problems_of_an_earlier_run_are_removed(tables):
     counts, truth, out = tables
     evaluate_ef_to(counts[:1], truth, out)

@@ -7,41 +7,60 @@ Ankenbrand et al., II.A.2: the model of Bai et al. labelled the Kaggle data, as 
 
 from __future__ import annotations
 
-import json
-from collections.abc import Sequence
+import errno
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
+
+import pandas as pd
 
 from cmrseg import __version__
 from cmrseg.cine import Cine
 from cmrseg.data.catalog import Catalog, read_catalog
-from cmrseg.io.atomic import write_text
-from cmrseg.labels import near_matches
+from cmrseg.io.atomic import write_table
+from cmrseg.io.images import load_mask
+from cmrseg.labels import Label, near_matches
 from cmrseg.predict import (
     Options,
     PredictionRun,
     Progress,
+    Segment,
     Study,
     largest_components,
     mask_paths,
     segment_catalog,
     segmenter,
 )
-from cmrseg.problems import DataError
+from cmrseg.problems import DataError, Problem, left_out, problem_table
 from cmrseg.teachers import Teacher
+from cmrseg.teachers.labelled import (
+    LabelledMask,
+    append_labelled,
+    is_as_written,
+    read_labelled,
+    write_labelled,
+)
 from cmrseg.teachers.monai_bundle import monai_teacher
 from cmrseg.teachers.precomputed import precomputed_teacher
+from cmrseg.teachers.record import check_same, read_record, write_record
 from cmrseg.teachers.teacher import sha256_of
 from cmrseg.zoo.manifest import DEFAULT_MODEL, model_path
 from cmrseg.zoo.model_file import read_model
 
 EMBEDDED = "embedded"
 KINDS = ("monai", "precomputed")
-RECORD = "teacher.json"
 _TABLES = ("volumes.csv", "summary.csv")
-_IDENTITY = ("kind", "sha256", "labels", "flips_averaged")  # what must agree when a run is resumed
+_FRAMES = ("ED_frame", "ES_frame")
+_TEMPORARY = re.compile(r"^\.\d+\.part\.")  # of `cmrseg.io.atomic`
+_NOT_OURS = "is there already and not from `cmrseg label`"
 _ED_ES = "frames of the largest and the smallest LV volume: ED_frame and ES_frame of summary.csv"
+Targets = list[tuple[Study, list[Path]]]  # masks of every study
+Written = dict[Path, LabelledMask]
 
 
 def label(
@@ -73,14 +92,14 @@ def label(
 
     Returns
     -------
-    Tables and problems. On disk: ``<study>/seg.nii.gz``, volumes.csv, summary.csv, teacher.json, and what
-    failed in `problems_name`.
+    Tables and problems. On disk: ``<study>/seg.nii.gz``, volumes.csv, summary.csv, teacher.json,
+    labelled.tsv (the masks that were written), and what failed in `problems_name`.
 
     Raises
     ------
     DataError
-        If data or teacher cannot be read, a mask would be overwritten that no teacher wrote, or a resumed
-        run was begun by another teacher.
+        If data or teacher cannot be read, ``out`` cannot be written or holds labels of other data, a mask
+        would be overwritten that no teacher wrote, or a resumed run was begun by another teacher.
     ValueError
         If there is no such teacher or label scheme.
     """
@@ -89,16 +108,20 @@ def label(
     options, out = options or Options(), out or data
     catalog = read_catalog(data, masks=False)
     chosen = get_teacher(teacher, catalog.studies(), labels=labels, options=options)
-    _begin(out, chosen, _record(chosen, options), _targets(catalog, out), resume=options.resume)
-    run = segment_catalog(
-        catalog,
-        out,
-        chosen.segment,
-        labels=chosen.structures,
-        resume=options.resume,
-        problems_file=problems_name(data, out),
-        progress=progress,
-    )
+    problems_file = problems_name(data, out)
+    with _named_when_not_writable(out):
+        catalog = _begin(out, catalog, chosen, _record(chosen, options, data, out), resume=options.resume)
+        segment, finished = _recorded(chosen, out, progress)
+        run = segment_catalog(
+            catalog,
+            out,
+            segment,
+            labels=chosen.structures,
+            resume=options.resume,
+            problems_file=problems_file,
+            progress=finished,
+        )
+        run = _told_where_no_lv(run, _targets(catalog, out), out, problems_file)
     run.notes.extend(chosen.notes)
     return run
 
@@ -168,8 +191,9 @@ def _cleaned(teacher: Teacher, options: Options) -> Teacher:
     return replace(teacher, segment=segment)
 
 
-def _record(teacher: Teacher, options: Options) -> dict[str, object]:
-    """What teacher.json says."""
+def _record(teacher: Teacher, options: Options, data: Path, out: Path) -> dict[str, object]:
+    """What teacher.json says; of a data folder elsewhere only whether it is the same."""
+    path = str(data.resolve()).encode("utf-8", "surrogateescape")
     return {
         "teacher": teacher.name,
         "kind": teacher.kind,
@@ -177,6 +201,8 @@ def _record(teacher: Teacher, options: Options) -> dict[str, object]:
         "labels": teacher.labels,
         "structures": list(teacher.structures),
         "flips_averaged": options.flips if teacher.kind == "model" else None,
+        "largest_component": options.largest_component if teacher.kind != "precomputed" else None,
+        "data": "." if _same(data, out) else sha256(path).hexdigest(),
         "ED_ES": _ED_ES,
         "cmrseg": __version__,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -184,62 +210,169 @@ def _record(teacher: Teacher, options: Options) -> dict[str, object]:
 
 
 def _begin(
-    out: Path, teacher: Teacher, record: dict[str, object], masks: list[Path], *, resume: bool
-) -> None:
-    """Make room for a run, or see that the one to be resumed is of the same teacher.
+    out: Path, catalog: Catalog, teacher: Teacher, record: dict[str, object], *, resume: bool
+) -> Catalog:
+    """Make room for a run, or see that the one to be resumed is of the same teacher and data.
+
+    Gives the studies to be labelled. Only masks that we wrote are deleted.
+    """
+    targets = _targets(catalog, out)
+    masks = [path for _, paths in targets for path in paths]
+    if read := sorted(set(_real(masks)) & set(_real(teacher.files))):
+        raise DataError(f"{read[0]} is a mask of the teacher and would be overwritten; name another --out")
+    earlier, written = read_record(out), read_labelled(out)
+    if earlier is None:
+        _refuse([*masks, *(out / name for name in _TABLES)])
+    elif earlier.get("data", record["data"]) != record["data"]:
+        raise DataError(f"{out} holds the labels of another data set; name another --out")
+    foreign = [path for path in masks if path.exists() and not is_as_written(path, written)]
+    if resume and earlier is not None:
+        check_same(earlier, record, out)
+        kept = _still_good(targets, teacher, written, foreign)
+        for path in set(written) - set(kept):
+            path.unlink(missing_ok=True)
+        write_labelled(kept, out)
+        write_record({**earlier, "sha256": record["sha256"]}, out)
+        return _without(catalog, targets, foreign)
+    _refuse(foreign)
+    _start_anew(out, written)
+    write_record(record, out)
+    return catalog
+
+
+def _refuse(paths: Sequence[Path]) -> None:
+    """Say which files are in the way."""
+    there = [path for path in paths if path.exists()]
+    if there:
+        more = f" (and {len(there) - 1} more like it)" if len(there) > 1 else ""
+        raise DataError(f"{there[0]} {_NOT_OURS}{more}; name another --out or move it")
+
+
+def _start_anew(out: Path, written: Written) -> None:
+    """Delete what an earlier run wrote.
 
     Old masks go before the new teacher is written down: a run that is killed in between must not be
     resumed with masks of two teachers.
     """
-    there = [path for path in (*masks, *(out / name for name in _TABLES)) if path.exists()]
-    if read := sorted(set(_real(masks)) & set(_real(teacher.files))):
-        raise DataError(f"{read[0]} is a mask of the teacher and would be overwritten; name another --out")
-    earlier = _earlier(out)
-    if there and earlier is None:
-        raise DataError(
-            f"{there[0]} is there already and not from `cmrseg label`; name another --out or move it"
+    for path in written:
+        if path.exists() and is_as_written(path, written):
+            path.unlink()
+    for name in _TABLES:
+        (out / name).unlink(missing_ok=True)
+    write_labelled({}, out)
+
+
+def _still_good(
+    targets: Targets, teacher: Teacher, written: Written, foreign: Sequence[Path]
+) -> dict[Path, LabelledMask]:
+    """Masks of an earlier run that were finished, and not before their image was replaced."""
+    kept = {path: mask for path, mask in written.items() if mask.sha256 and path.exists()}
+    for study, paths in targets:
+        for path, image in zip(paths, dict.fromkeys(study[0].images), strict=True):
+            if path not in kept or path in foreign:
+                continue
+            if path.stat().st_mtime_ns < image.stat().st_mtime_ns:
+                del kept[path]
+            elif kept[path].source != teacher.source(study):
+                raise DataError(
+                    f"{path} was made from another mask than {teacher.name} holds for it now; leave --resume "
+                    "out to label anew"
+                )
+    return kept
+
+
+def _without(catalog: Catalog, targets: Targets, foreign: Sequence[Path]) -> Catalog:
+    """The studies whose masks are ours to write; the others are problems."""
+    table, problems = catalog.table, list(catalog.problems)
+    for study, paths in targets:
+        if theirs := [path for path in paths if path in foreign]:
+            ref, error = study[0], DataError(f"{theirs[0]} {_NOT_OURS}; move it or name another --out")
+            problems.append(replace(left_out(ref.subject, ref.image, error), problem="mask is not ours"))
+            images = {str(image) for image in ref.images}
+            table = table[(table["subject"] != ref.subject) | ~table["image"].astype(str).isin(images)]
+    return replace(catalog, table=table, problems=problems)
+
+
+def _recorded(teacher: Teacher, out: Path, progress: Progress | None) -> tuple[Segment, Progress]:
+    """The teacher and the progress of a run that writes down which masks are its own."""
+    begun: dict[Path, str] = {}
+
+    def segment(study: Study, cine: Cine) -> Cine:
+        mask = teacher.segment(study, cine)
+        for path in mask_paths(study[0], out):
+            begun[path] = teacher.source(study)
+            append_labelled(path, LabelledMask("", begun[path]), out)
+        return mask
+
+    def finished(done: int, total: int) -> None:
+        missing = [path for path in begun if not path.exists()]
+        for path in set(begun) - set(missing):
+            append_labelled(path, LabelledMask(sha256_of([path]), begun[path]), out)
+        if missing:
+            rows = read_labelled(out)
+            write_labelled({path: row for path, row in rows.items() if path not in missing}, out)
+        begun.clear()
+        if progress:
+            progress(done, total)
+
+    return segment, finished
+
+
+def _told_where_no_lv(run: PredictionRun, targets: Targets, out: Path, problems_file: str) -> PredictionRun:
+    """ED and ES are unknown where no LV was found, and that is a problem; the mask is kept."""
+    volumes, studies = run.summary["EDV_ml"], run.summary["study"]
+    none = (volumes == 0) | studies.isin(_without_lv(targets, set(studies[volumes.isna()])))
+    if not none.any():
+        return run
+    summary = run.summary.astype(dict.fromkeys(_FRAMES, "Int64"))
+    summary.loc[none, list(_FRAMES)] = pd.NA
+    problems = [
+        Problem(
+            study, "no LV found", "kept", extra_info="its mask holds no left ventricle: ED and ES unknown"
         )
-    if resume and earlier is not None:
-        _check_same(earlier, record, out)
-        return
-    for path in there:
-        path.unlink()
-    write_text(json.dumps(record, indent=2) + "\n", out / RECORD)
+        for study in summary.loc[none, "study"].unique()
+    ]
+    told = replace(run, summary=summary, problems=[*run.problems, *problems])
+    write_table(told.summary, out / "summary.csv")
+    write_table(problem_table(told.problems), out / problems_file)
+    return told
 
 
-def _earlier(out: Path) -> dict[str, object] | None:
-    """What teacher.json of an earlier run says."""
-    path = out / RECORD
-    if not path.exists():
-        return None
+def _without_lv(targets: Targets, subjects: set[str]) -> set[str]:
+    """Those of some subjects whose masks hold no LV: without a spacing the tables do not tell."""
+    found = {
+        study[0].subject
+        for study, paths in targets
+        if study[0].subject in subjects
+        and any((load_mask(path, "cmrseg").array == Label.LV).any() for path in paths if path.exists())
+    }
+    return subjects - found
+
+
+@contextmanager
+def _named_when_not_writable(out: Path) -> Iterator[None]:
+    """Name the file that was meant and not its temporary name, where the output cannot be written."""
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{path} cannot be read ({error}); delete it and the masks beside it") from None
-    if not isinstance(record, dict):
-        raise DataError(f"{path} holds no table of names and values; delete it and the masks beside it")
-    return record
+        yield
+    except OSError as error:
+        path = Path(str(error.filename))
+        unreadable = path.exists() and not os.access(path, os.R_OK)
+        inside = path.is_relative_to(out) or out.is_relative_to(path)
+        if error.filename is None or error.errno == errno.ENOSPC or unreadable or not inside:
+            raise
+        final = path.with_name(_TEMPORARY.sub("", path.name))
+        raise DataError(f"{final} cannot be written ({error.strerror}); name another --out") from None
 
 
-def _check_same(earlier: dict[str, object], record: dict[str, object], out: Path) -> None:
-    """The teacher that began a run goes on with it."""
-    differs = next((key for key in _IDENTITY if earlier.get(key) != record[key]), None)
-    if differs is not None:
-        raise DataError(
-            f"{out / RECORD} names another teacher than {record['teacher']}: {earlier.get('teacher')} "
-            f"({differs} {earlier.get(differs)}, now {record[differs]}); leave --resume out to label anew"
-        )
-
-
-def _targets(catalog: Catalog, out: Path) -> list[Path]:
+def _targets(catalog: Catalog, out: Path) -> Targets:
     """All masks that a run may write."""
-    paths = []
+    targets = []
     for study in catalog.studies():
         try:
-            paths += mask_paths(study[0], out)
+            targets.append((study, mask_paths(study[0], out)))
         except DataError:
             continue  # the run tells it
-    return paths
+    return targets
 
 
 def _real(paths: Sequence[Path]) -> list[Path]:

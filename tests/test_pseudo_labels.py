@@ -1,6 +1,9 @@
 """Pseudo-labels: whole data sets labelled by any teacher, resumed, and trained on."""
 
+import hashlib
 import json
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -61,7 +64,7 @@ def masks(tmp_path, data):
     return tmp_path / "masks"
 
 
-def write_model(path, labels=("BACKGROUND", "LV", "MYO", "RV"), seed=0):
+def write_model(path, labels=("BACKGROUND", "LV", "MYO", "RV"), seed=2):
     torch.manual_seed(seed)
     spec = ModelSpec(
         "light2d_CE_toy_s3",
@@ -261,6 +264,202 @@ def test_a_damaged_record_is_told(data, model, text):
     (data / "teacher.json").write_text(text)
     with pytest.raises(DataError, match=r"teacher\.json"):
         label(data, teacher=str(model), options=RESUME)
+
+
+def label_with_masks(data, masks, **more):
+    return label(data, teacher=f"precomputed:{masks}", **more)
+
+
+def labelled(folder):
+    """labelled.tsv: mask -> its checksum, the last row counts."""
+    rows = [line.split("\t") for line in (folder / "labelled.tsv").read_text().splitlines()[1:]]
+    return {row[0]: row[1] for row in rows}
+
+
+def add_mask(masks, name):
+    save_mask(Cine(heart(), SPACING, np.diag([*SPACING, 1])), masks / name / "seg_sa.nii.gz")
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_a_folder_holds_the_labels_of_one_data_set(data, model, tmp_path, resume):
+    label(data, teacher=str(model), out=tmp_path / "out", options=FAST)
+    write_study(tmp_path / "other", "s1")
+    before = (tmp_path / "out" / "s1" / "seg.nii.gz").stat().st_mtime_ns
+    with pytest.raises(DataError, match="holds the labels of another data set; name another --out"):
+        label(
+            tmp_path / "other", teacher=str(model), out=tmp_path / "out", options=RESUME if resume else FAST
+        )
+    assert (tmp_path / "out" / "s1" / "seg.nii.gz").stat().st_mtime_ns == before
+
+
+def test_the_record_names_no_folder_of_the_data(data, model, tmp_path):
+    label(data, teacher=str(model), out=tmp_path / "out", options=FAST)
+    assert len(record(tmp_path / "out")["data"]) == 64
+
+
+def test_data_with_their_labels_may_move(data, model, tmp_path):
+    label(data, teacher=str(model), options=FAST)
+    moved = data.rename(tmp_path / "moved")
+    assert label(moved, teacher=str(model), options=RESUME).summary["study"].tolist() == ["s1", "s2"]
+
+
+def test_a_mask_older_than_its_image_is_made_again(data, model):
+    label(data, teacher=str(model), options=FAST)
+    masks = [data / name / "seg.nii.gz" for name in ("s1", "s2")]
+    before = [mask.stat().st_mtime_ns for mask in masks]
+    os.utime(data / "s1" / "sa.nii.gz", ns=(before[0] + 1, before[0] + 1))
+    label(data, teacher=str(model), options=RESUME)
+    assert masks[0].stat().st_mtime_ns > before[0]
+    assert masks[1].stat().st_mtime_ns == before[1]
+
+
+def test_every_written_mask_is_listed_with_its_checksum(data, masks):
+    label_with_masks(data, masks)
+    assert {"s1/seg.nii.gz", "s2/seg.nii.gz"} == set(labelled(data))
+    for name, checksum in labelled(data).items():
+        assert checksum == hashlib.sha256((data / name).read_bytes()).hexdigest()
+
+
+@pytest.fixture
+def with_expert(data, masks):
+    """Labelled data that got a third study with the mask of an expert."""
+    label_with_masks(data, masks)
+    write_study(data, "s3")
+    add_mask(masks, "s3")
+    save_mask(Cine(np.zeros_like(heart()), SPACING), data / "s3" / "seg.nii.gz")
+    return data / "s3" / "seg.nii.gz"
+
+
+def test_the_mask_of_an_expert_is_never_deleted(data, masks, with_expert):
+    before = with_expert.read_bytes()
+    with pytest.raises(DataError, match=r"s3/seg\.nii\.gz is there already and not from `cmrseg label`"):
+        label_with_masks(data, masks)
+    assert with_expert.read_bytes() == before
+    assert (data / "s1" / "seg.nii.gz").exists()
+
+
+def test_a_resumed_run_does_not_count_the_mask_of_an_expert(data, masks, with_expert):
+    before = with_expert.read_bytes()
+    run = label_with_masks(data, masks, options=RESUME)
+    assert run.summary["study"].tolist() == ["s1", "s2"]
+    assert [p.study for p in run.problems] == ["s3"]
+    assert "is there already and not from `cmrseg label`" in run.problems[0].extra_info
+    assert with_expert.read_bytes() == before
+
+
+def test_a_corrected_mask_is_kept(data, masks):
+    label_with_masks(data, masks)
+    save_mask(Cine(np.minimum(heart(), 2), SPACING), data / "s1" / "seg.nii.gz")
+    with pytest.raises(DataError, match="is there already"):
+        label_with_masks(data, masks)
+    assert [p.study for p in label_with_masks(data, masks, options=RESUME).problems] == ["s1"]
+
+
+def test_masks_of_studies_that_are_gone_go_with_a_new_run(data, masks, tmp_path):
+    label_with_masks(data, masks, out=tmp_path / "out")
+    (data / "s2" / "sa.nii.gz").unlink()
+    label_with_masks(data, masks, out=tmp_path / "out")
+    assert not (tmp_path / "out" / "s2" / "seg.nii.gz").exists()
+
+
+def test_a_run_killed_between_mask_and_row_makes_the_mask_again(data, masks):
+    label_with_masks(data, masks)
+    table = data / "labelled.tsv"
+    lines = table.read_text().splitlines()
+    table.write_text("\n".join(lines[:-1]) + "\n" + lines[-1][:30])  # the last row is half there
+    run = label_with_masks(data, masks, options=RESUME)
+    assert run.problems == []
+    assert all(len(checksum) == 64 for checksum in labelled(data).values())
+
+
+@pytest.mark.parametrize("name", ["../theirs.txt", "/theirs.txt"])
+def test_a_table_of_masks_that_leads_elsewhere_deletes_nothing(data, masks, tmp_path, name):
+    label_with_masks(data, masks)
+    (tmp_path / "theirs.txt").write_text("x")
+    path = name if name.startswith("..") else str(tmp_path / "theirs.txt")
+    with (data / "labelled.tsv").open("a") as file:
+        file.write(f"{path}\t\t\n")
+    label_with_masks(data, masks)
+    assert (tmp_path / "theirs.txt").exists()
+
+
+def test_a_mask_that_was_missing_can_be_added(data, masks):
+    (masks / "s1" / "seg_sa.nii.gz").unlink()
+    assert [p.study for p in label_with_masks(data, masks).problems] == ["s1"]
+    before = (data / "s2" / "seg.nii.gz").stat().st_mtime_ns
+    add_mask(masks, "s1")
+    run = label_with_masks(data, masks, options=RESUME)
+    assert (run.problems, run.summary["study"].tolist()) == ([], ["s1", "s2"])
+    assert (data / "s2" / "seg.nii.gz").stat().st_mtime_ns == before
+
+
+def test_studies_can_be_added(data, masks):
+    label_with_masks(data, masks)
+    earlier = record(data)
+    write_study(data, "s3")
+    add_mask(masks, "s3")
+    run = label_with_masks(data, masks, options=RESUME)
+    assert (run.problems, run.summary["study"].tolist()) == ([], ["s1", "s2", "s3"])
+    assert record(data)["sha256"] != earlier["sha256"]
+    assert record(data)["date"] == earlier["date"]
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_other_precomputed_masks_do_not_go_on(data, masks, gone):
+    label_with_masks(data, masks)
+    source = masks / "s1" / "seg_sa.nii.gz"
+    if gone:
+        source.unlink()
+    else:
+        save_mask(Cine(heart()[::-1], SPACING), source)
+    with pytest.raises(DataError, match=r"s1/seg\.nii\.gz was made from another mask"):
+        label_with_masks(data, masks, options=RESUME)
+
+
+def test_masks_with_and_without_small_pieces_are_not_mixed(data, model):
+    label(data, teacher=str(model), options=FAST)
+    with pytest.raises(DataError, match="largest_component"):
+        label(data, teacher=str(model), options=replace(RESUME, largest_component=False))
+
+
+# What could not be labelled
+
+
+def test_a_study_without_lv_has_no_ed_and_es(data, masks):
+    empty = Cine(np.zeros_like(heart()), SPACING, np.diag([*SPACING, 1]))
+    save_mask(empty, masks / "s1" / "seg_sa.nii.gz")
+    run = label_with_masks(data, masks)
+    assert [(p.study, p.problem) for p in run.problems] == [("s1", "no LV found")]
+    assert (data / "s1" / "seg.nii.gz").exists()
+    rows = [line.split(",") for line in (data / "summary.csv").read_text().splitlines()]
+    assert [row[-2:] for row in rows] == [["ED_frame", "ES_frame"], ["", ""], ["0", "1"]]
+    assert "no LV found" in (data / "label_problems.tsv").read_text()
+
+
+def test_without_a_spacing_a_missing_lv_is_noticed_too(tmp_path):
+    for name, array in (("p1", heart()), ("p2", np.zeros_like(heart()))):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        slice_name = f"{name}_slice0_frame0"
+        save_mask(Cine(heart()[:, :, :1, :1] * 60, SPACING), tmp_path / "in" / f"{slice_name}.png")
+        save_mask(Cine(array[:, :, :1, :1], SPACING), tmp_path / "masks" / name / f"{slice_name}_seg.png")
+    run = label_with_masks(tmp_path / "in", tmp_path / "masks", out=tmp_path / "out")
+    assert [(p.study, p.problem) for p in run.problems] == [("p2", "no LV found")]
+    assert run.summary["ED_frame"].isna().tolist() == [False, True]
+
+
+@pytest.mark.parametrize("name", ["teacher.json", "labelled.tsv", "s1/seg.nii.gz", "summary.csv"])
+def test_an_output_that_cannot_be_written_is_told_by_its_name(data, masks, monkeypatch, name):
+    rename = os.replace
+
+    def refuse(source, target):
+        if Path(target) == data / name:
+            raise PermissionError(13, "Permission denied", str(source))
+        rename(source, target)
+
+    monkeypatch.setattr("cmrseg.io.atomic.os.replace", refuse)
+    with pytest.raises(DataError) as error:
+        label_with_masks(data, masks)
+    assert str(error.value) == f"{data / name} cannot be written (Permission denied); name another --out"
 
 
 # Training on them

@@ -10,6 +10,7 @@ import typer
 from cmrseg.cli.console import note, progress_bar, show_table, warn_of_problems
 
 _COLUMNS = ("study", "EDV_ml", "ESV_ml", "EF_percent", "ED_frame", "ES_frame")
+_SHOWN = 20  # studies on the screen; all are in summary.csv
 
 
 def label(
@@ -36,8 +37,11 @@ def label(
         result = run(data, teacher=teacher, out=out, labels=labels, options=options, progress=progress)
     for sentence in result.notes:
         note(sentence)
-    table = result.summary[list(_COLUMNS)].head(20)
-    show_table("Pseudo-labels", [c.removesuffix("_frame") for c in _COLUMNS], table.values.tolist())
+    table = result.summary[list(_COLUMNS)].astype(object)
+    rows = table.where(table.notna(), float("nan")).values.tolist()
+    show_table("Pseudo-labels", [c.removesuffix("_frame") for c in _COLUMNS], rows[:_SHOWN])
+    if len(rows) > _SHOWN:
+        note(f"and {len(rows) - _SHOWN} more")
     where = out or data
     note(f"masks and tables of {len(result.summary)} studies: {where}")
     if result.problems:

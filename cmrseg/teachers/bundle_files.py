@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-import pickle
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from cmrseg.problems import DataError, existing_folder
 
 CONFIG_SUFFIXES = (".json", ".yaml", ".yml")
 WEIGHTS = "models/model.pt"
+_MAX_VALUES, _MAX_DEPTH = 100_000, 50  # of a config; those of MONAI's model zoo have hundreds, in 10 levels
 _HASHES = ("md5", "sha1", "sha256", "sha512")
 _STATE_KEYS = ("model", "state_dict", "network")  # of checkpoints that hold more than the weights
 
@@ -44,13 +45,21 @@ def read_config(folder: Path, name: str) -> dict[str, Any]:
     try:
         config = ConfigParser.load_config_file(path)
     except (ValueError, YAMLError) as error:
-        raise DataError(f"{path} cannot be read ({str(error).splitlines()[0]}); fetch it again") from None
+        raise DataError(f"{path} cannot be read ({first_line(error)}); fetch it again") from None
+    except RecursionError:
+        raise _too_large(path) from None
     if not isinstance(config, dict):
         raise DataError(f"{path} holds no table of names and values; fetch the bundle again")
+    _check_size(config, path)
     return config
 
 
-def read_weights(folder: Path, metadata: Mapping[str, Any]) -> tuple[dict[str, Tensor], str, bool]:
+def first_line(error: BaseException) -> str:
+    """What an error says, short enough for a sentence."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:100]
+
+
+def read_weights(folder: Path, metadata: Mapping[str, Any]) -> tuple[dict[str, Tensor], str, str]:
     """Weights of a bundle, compared with its checksum before they are read.
 
     Parameters
@@ -62,7 +71,7 @@ def read_weights(folder: Path, metadata: Mapping[str, Any]) -> tuple[dict[str, T
 
     Returns
     -------
-    State dict, its SHA-256, and whether the bundle held a checksum.
+    State dict, its SHA-256, and why it was compared with no checksum; empty where it was.
 
     Raises
     ------
@@ -76,13 +85,62 @@ def read_weights(folder: Path, metadata: Mapping[str, Any]) -> tuple[dict[str, T
     expected = _listed_hash(folder) or _hash_of_entry(metadata, folder)
     if expected:
         _verify(content, *expected, path)
+    unverified = "" if expected else _why_unverified(folder)
+    return _state(_checkpoint(content, path), path), hashlib.sha256(content).hexdigest(), unverified
+
+
+def _checkpoint(content: bytes, path: Path) -> object:
+    """What a file of torch holds: tensors and containers, nothing else."""
+    if not content:
+        raise DataError(f"{path} is empty; fetch it again")
     try:
-        checkpoint = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, ValueError, EOFError, KeyError, OSError) as error:
-        raise DataError(
-            f"{path} holds no plain tensors ({str(error).splitlines()[0][:100]}); nothing else is loaded"
-        ) from None
-    return _state(checkpoint, path), hashlib.sha256(content).hexdigest(), expected is not None
+        return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged pickle may end in any error: struct, type, assertion, ...
+        cause = _likely_cause(content) or f"{first_line(error)}; nothing else is loaded"
+        raise DataError(f"{path} holds no plain tensors: {cause}") from None
+
+
+def _likely_cause(content: bytes) -> str:
+    """What lies where weights should, by how it begins; empty if we cannot tell."""
+    begin = content[:1024].lstrip()
+    if begin.startswith(b"version https://git-lfs"):
+        return "it is a pointer of git-lfs; fetch the file with `git lfs pull`"
+    if begin.startswith(b"<"):
+        return "it is a web page (HTML); fetch the file itself"
+    if begin.startswith(b"PK") and b"/code/" in content:
+        return "it is a TorchScript model, which is code and not loaded; export its state dict"
+    return ""
+
+
+def _why_unverified(folder: Path) -> str:
+    """What a user should know of weights without a checksum that we understand."""
+    listed = next((p for s in CONFIG_SUFFIXES if (p := folder / f"large_files{s}").is_file()), None)
+    if listed is None:
+        return f"{folder.name} holds no checksum"
+    return (
+        f"{folder.name} holds {listed.name}, but no checksum for {WEIGHTS} is understood there: not compared"
+    )
+
+
+def _check_size(config: Mapping[str, Any], path: Path) -> None:
+    """Refuse a config that grows without end when it is read value by value (aliases of aliases in YAML)."""
+    waiting: list[tuple[Any, int]] = [(config, 1)]
+    seen = 0
+    while waiting:
+        value, depth = waiting.pop()
+        seen += 1
+        if seen > _MAX_VALUES or depth > _MAX_DEPTH:
+            raise _too_large(path)
+        if isinstance(value, dict | list):
+            waiting += [(v, depth + 1) for v in (value.values() if isinstance(value, dict) else value)]
+
+
+def _too_large(path: Path) -> DataError:
+    """The refusal of a config that is none."""
+    return DataError(
+        f"{path} holds more than {_MAX_VALUES} values or {_MAX_DEPTH} levels, which no config of a network "
+        "needs; fetch it again"
+    )
 
 
 def _listed_hash(folder: Path) -> tuple[str, str] | None:
@@ -90,9 +148,11 @@ def _listed_hash(folder: Path) -> tuple[str, str] | None:
     if not any((folder / f"large_files{suffix}").is_file() for suffix in CONFIG_SUFFIXES):
         return None
     listed = read_config(folder, "large_files").get("large_files")
+    if isinstance(listed, dict):  # one entry, or several by name
+        listed = [listed] if "path" in listed else list(listed.values())
     entries = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
-    entry = next((e for e in entries if Path(str(e.get("path"))) == Path(WEIGHTS)), {})
-    return _hash_of_entry(entry, folder)
+    ours = (e for e in entries if Path(os.path.normpath(str(e.get("path")))) == Path(WEIGHTS))
+    return next((found for entry in ours if (found := _hash_of_entry(entry, folder))), None)
 
 
 def _hash_of_entry(entry: Mapping[str, Any], folder: Path) -> tuple[str, str] | None:
@@ -119,6 +179,6 @@ def _state(checkpoint: object, path: Path) -> dict[str, Tensor]:
     if isinstance(checkpoint, Mapping):
         named = (checkpoint[key] for key in _STATE_KEYS if isinstance(checkpoint.get(key), Mapping))
         state = next(named, checkpoint)
-        if state and all(isinstance(value, Tensor) for value in state.values()):
+        if state and all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
             return dict(state)
     raise DataError(f"{path} holds no state dict; export the weights with torch.save(net.state_dict(), ...)")

@@ -8,6 +8,7 @@ layers of MONAI or torch.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator
 from pydoc import ErrorDuringImport, locate
 from typing import Any
@@ -18,11 +19,13 @@ from monai.networks import nets
 from torch import nn
 
 from cmrseg.problems import DataError
+from cmrseg.teachers.bundle_files import first_line
 
 NETWORK_KEYS = ("network_def", "network", "net")
 _PACKAGES = ("monai.networks.nets.", "torch.nn.")
 _HARMLESS_KEYS = ("_target_", "_desc_", "_disabled_")
-_FETCHING_KEYS = ("pretrain", "url", "download")  # arguments that load weights from elsewhere
+# Arguments that load weights from elsewhere; use_checkpoint saves memory while training and loads nothing.
+_FETCHING = re.compile("pretrain|url|download|weights|(?<!use_)checkpoint(?!ing)|repo(?!rt)|cache_dir")
 
 
 def build_network(config: dict[str, Any], bundle: str) -> nn.Module:
@@ -47,8 +50,8 @@ def build_network(config: dict[str, Any], bundle: str) -> nn.Module:
     needed = _needed(config, key, bundle)
     try:
         net = ConfigParser(needed, globals=False).get_parsed_content(key)
-    except (RuntimeError, ValueError, TypeError, KeyError) as error:
-        reason = str(error.__cause__ or error).splitlines()[0]
+    except Exception as error:  # whatever the constructor of any network raises for values it does not know
+        reason = first_line(error.__cause__ or error)
         raise DataError(f"the network of {bundle} cannot be built ({reason}); see its {key}") from None
     if not isinstance(net, nn.Module):
         raise DataError(f"{key} of {bundle} is no network; it needs a _target_ such as UNet")
@@ -81,11 +84,23 @@ def _checked(value: Any, bundle: str) -> Any:
     checked = {str(key): _checked(item, bundle) for key, item in value.items()}
     for key, item in checked.items():
         special = key.startswith("_") and key not in _HARMLESS_KEYS
-        if special or (item and any(word in key.lower() for word in _FETCHING_KEYS)):
+        if special or (item and _FETCHING.search(key.lower())):
             raise DataError(f"the network of {bundle} sets '{key}', which is not allowed; remove it")
     if "_target_" in checked:
-        checked["_target_"] = _full_name(checked["_target_"], bundle)
+        checked["_target_"], network = _network(checked["_target_"], bundle)
+        _check_defaults(network, set(checked), bundle)
     return checked
+
+
+def _check_defaults(network: type[nn.Module], given: set[str], bundle: str) -> None:
+    """Refuse a network that fetches weights unless it is told not to."""
+    for name, parameter in inspect.signature(network).parameters.items():
+        is_set = parameter.default is not parameter.empty and bool(parameter.default)
+        if is_set and name not in given and _FETCHING.search(name.lower()):
+            raise DataError(
+                f"the network of {bundle}, {network.__name__}, fetches weights by default "
+                f"({name}={parameter.default}), which is not allowed; set {name} to false in its config"
+            )
 
 
 def _check_text(value: Any, bundle: str) -> None:
@@ -97,8 +112,8 @@ def _check_text(value: Any, bundle: str) -> None:
         )
 
 
-def _full_name(target: Any, bundle: str) -> str:
-    """Full name of a network class; nothing else may be named."""
+def _network(target: Any, bundle: str) -> tuple[str, type[nn.Module]]:
+    """Full name of a network class and the class; nothing else may be named."""
     name = str(target)
     full = f"{_PACKAGES[0]}{name}" if "." not in name else name
     found = getattr(nets, name, None) if "." not in name else _located(full)
@@ -108,7 +123,7 @@ def _full_name(target: Any, bundle: str) -> str:
             f"the network of {bundle} has the _target_ '{name}'; "
             "only networks of monai.networks.nets and layers of torch.nn are built"
         )
-    return full
+    return full, found
 
 
 def _located(name: str) -> object:

@@ -25,7 +25,7 @@ from cmrseg.data.names import structure
 from cmrseg.labels import STRUCTURES, Label
 from cmrseg.models.device import default_device
 from cmrseg.problems import DataError
-from cmrseg.teachers.bundle_files import read_config, read_weights
+from cmrseg.teachers.bundle_files import first_line, read_config, read_weights
 from cmrseg.teachers.bundle_network import build_network
 from cmrseg.teachers.teacher import Study, Teacher
 
@@ -76,12 +76,12 @@ def monai_teacher(folder: Path, *, batch_size: int = 16) -> Teacher:
     config, metadata = read_config(folder, "configs/inference"), read_config(folder, "configs/metadata")
     form = read_format(metadata, folder.name)
     net = build_network(config, folder.name)
-    state, sha256, verified = read_weights(folder, metadata)
+    state, sha256, unverified = read_weights(folder, metadata)
     _load_state(net, state, folder.name)
     net = net.to(default_device()).eval()
     _check_output(net, form, folder.name)
     structures = tuple(s.name for s in STRUCTURES if s in form.labels)
-    notes = () if verified else (f"{folder.name} holds no checksum; sha256 of its weights: {sha256}",)
+    notes = (f"{unverified}; sha256 of its weights: {sha256}",) if unverified else ()
 
     def segment(study: Study, cine: Cine) -> Cine:
         return segment_with(net, form, cine, batch_size=batch_size)
@@ -184,10 +184,9 @@ def _check_output(net: nn.Module, form: BundleFormat, bundle: str) -> None:
     device = next((p.device for p in net.parameters()), torch.device("cpu"))
     try:
         out = net(torch.zeros(1, 1, *sides, device=device))
-    except (RuntimeError, ValueError, TypeError) as error:
-        reason = str(error).splitlines()[0][:100]
+    except Exception as error:  # a network may raise anything for an input of another kind
         raise DataError(
-            f"the network of {bundle} does not take the input of its metadata ({reason})"
+            f"the network of {bundle} does not take the input of its metadata ({first_line(error)})"
         ) from None
     expected = (1, len(form.labels), *sides)
     if not isinstance(out, Tensor) or tuple(out.shape) != expected:

@@ -66,7 +66,15 @@ def precomputed_teacher(folder: Path, studies: list[Study], *, labels: str | Non
     missing = sum(not paths for paths in found.values())
     notes = (f"{missing} of {len(found)} studies have no mask in {folder}",) if missing else ()
     return Teacher(
-        "precomputed", str(folder), sha256_of(files), scheme, structures, segment, files=files, notes=notes
+        "precomputed",
+        str(folder),
+        sha256_of(files),
+        scheme,
+        structures,
+        segment,
+        files=files,
+        source=lambda study: sha256_of(found[study[0].images]),
+        notes=notes,
     )
 
 

@@ -36,6 +36,8 @@ class Teacher:
         `DataError` where it has none for this study.
     files
         Masks that it reads, so that none is overwritten.
+    source
+        SHA-256 of what the mask of a study is made from, where every study has its own; else empty.
     notes
         What a user should know, one sentence each.
     """
@@ -47,6 +49,7 @@ class Teacher:
     structures: tuple[str, ...]
     segment: Callable[[Study, Cine], Cine]
     files: tuple[Path, ...] = ()
+    source: Callable[[Study], str] = lambda study: ""
     notes: tuple[str, ...] = ()
 
 

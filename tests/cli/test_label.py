@@ -50,6 +50,19 @@ def test_a_study_without_mask_ends_with_code_1_and_names_the_list(run, folders, 
     assert "1 of 2 studies have no mask" in result.output
 
 
+def test_the_screen_ends_after_20_studies_and_says_so(run, tmp_path):
+    mask = np.ones((8, 8, 1, 2), np.uint8)
+    for i in range(22):
+        save_image(Cine(mask.astype(np.float32), SPACING), tmp_path / "data" / f"s{i:02}" / "sa.nii.gz")
+        save_mask(Cine(mask * (i > 0), SPACING), tmp_path / "masks" / f"s{i:02}" / "seg_sa.nii.gz")
+    result = run(tmp_path / "data", "--teacher", f"precomputed:{tmp_path / 'masks'}")
+    assert "and 2 more" in result.output
+    assert "s19" in result.output
+    assert "s20" not in result.output
+    assert "NA" not in result.output  # s00 has no LV
+    assert result.exit_code == 1
+
+
 def test_a_bad_argument_is_a_value_error_for_the_command(run, folders):
     data, _ = folders
     result = run(data, "--teacher", "precomputd:x")

@@ -1,5 +1,7 @@
 """Networks of bundles: what is built, and what is refused before MONAI's parser sees it."""
 
+import socket
+
 import pytest
 from monai.networks.nets import UNet
 
@@ -14,6 +16,16 @@ NET = {
     "channels": [4, 8],
     "strides": [2],
 }
+FETCHING = ("weights", "checkpoint", "repo", "path_or_repo_id", "cache_dir")
+
+
+@pytest.fixture
+def _no_connection(monkeypatch):
+    def refuse(*_, **__):
+        pytest.fail("a connection was opened")
+
+    for name in ("socket", "create_connection", "getaddrinfo"):
+        monkeypatch.setattr(socket, name, refuse)
 
 
 def build(net, **more):
@@ -80,10 +92,46 @@ def test_targets_inside_arguments_are_refused():
         build({**NET, "act": {"_target_": "os.system", "command": "true"}})
 
 
-@pytest.mark.parametrize("key", ["_mode_", "_debug_", "_requires_", "pretrained", "pretrained_url"])
+@pytest.mark.parametrize(
+    "key", ["_mode_", "_debug_", "_requires_", "pretrained", "pretrained_url", *FETCHING]
+)
 def test_arguments_that_run_or_fetch_something_are_refused(key):
-    with pytest.raises(DataError, match=key):
+    with pytest.raises(DataError, match=f"sets '{key}'"):
         build({**NET, key: "debug"})
+
+
+@pytest.mark.usefixtures("_no_connection")
+@pytest.mark.parametrize(
+    "net",
+    [
+        {"_target_": "EfficientNetBN", "model_name": "efficientnet-b0"},
+        {"_target_": "MILModel", "num_classes": 2},
+        {"_target_": "ResNetFeatures", "model_name": "resnet10"},
+        {"_target_": "monai.networks.nets.ResNetEncoder", "model_name": "resnet10"},
+        {"_target_": "torch.nn.Sequential", "args": [{"_target_": "MILModel", "num_classes": 2}]},
+    ],
+)
+def test_networks_that_fetch_weights_by_default_are_refused(net):
+    with pytest.raises(DataError, match="fetches weights by default"):
+        build(net)
+
+
+@pytest.mark.usefixtures("_no_connection")
+@pytest.mark.parametrize(
+    "net",
+    [
+        {"_target_": "EfficientNetBN", "model_name": "efficientnet-b0", "pretrained": False},
+        {
+            "_target_": "VQVAE",
+            "spatial_dims": 2,
+            "in_channels": 1,
+            "out_channels": 2,
+            "use_checkpointing": True,
+        },
+    ],
+)
+def test_networks_that_fetch_nothing_are_built(net):
+    assert build(net) is not None
 
 
 @pytest.mark.parametrize(

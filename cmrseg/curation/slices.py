@@ -172,7 +172,7 @@ def typical_gap_mm(slices: Sequence[Slice], tolerance: float) -> float:
 
 def angle_deg(s: Slice, normal: np.ndarray) -> float:
     """Angle between a slice and the plane of a unit normal."""
-    return math.degrees(math.acos(min(1.0, abs(float(s.normal @ normal)))))
+    return math.degrees(math.acos(float(np.clip(abs(s.normal @ normal), 0, 1))))
 
 
 def _without_copies(images: Iterable[DicomImage]) -> list[DicomImage]:

@@ -6,7 +6,6 @@ import faulthandler
 import struct
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from copy import deepcopy
 from functools import cache
@@ -34,7 +33,6 @@ from tests.phantom.jpeg_lossless import compressed
 WHO = Identity(name="Geheim^Xaver", patient_id="QZ-90817", birth_date="19311224", accession="ACC-55443")
 SECRETS = ("geheim", "xaver", "qz-90817", "19311224", "acc-55443", "musterstadt", "beispiel")
 EXPLICIT = {"implicit_vr": False, "little_endian": True}
-LONGEST_S = 2.0
 INPUTS = 40  # per storage and kind of damage
 
 
@@ -98,13 +96,11 @@ def _no_hang() -> Iterator[None]:
 
 def outcome(path: Path) -> list[str]:
     """Reasons for which planes of a file could not be read, checked; empty for a plane that could."""
-    start = time.perf_counter()
     try:
         images = read_headers(path)
         found = [_checked(image, pixels) for image, pixels in zip(images, read_pixels(images), strict=True)]
     except DataError as error:
         found = [str(error)]
-    assert time.perf_counter() - start < LONGEST_S
     for reason in found:
         assert len(reason) < 200
         assert "\n" not in reason

@@ -23,6 +23,7 @@ from cmrseg import __version__
 from cmrseg.cine import Cine
 from cmrseg.data.catalog import Catalog, read_catalog
 from cmrseg.io.atomic import write_table
+from cmrseg.io.checksum import sha256_of
 from cmrseg.io.images import load_mask
 from cmrseg.labels import Label, near_matches
 from cmrseg.predict import (
@@ -48,7 +49,6 @@ from cmrseg.teachers.labelled import (
 from cmrseg.teachers.monai_bundle import monai_teacher
 from cmrseg.teachers.precomputed import precomputed_teacher
 from cmrseg.teachers.record import check_same, read_record, write_record
-from cmrseg.teachers.teacher import sha256_of
 from cmrseg.zoo.manifest import DEFAULT_MODEL, model_path
 from cmrseg.zoo.model_file import read_model
 

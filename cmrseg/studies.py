@@ -14,12 +14,12 @@ from cmrseg.data.confidence_sets import confidence_sha256
 from cmrseg.data.predictions import NOT_EVALUATED
 from cmrseg.data.truth import true_volumes_for, usable_true_volumes
 from cmrseg.evaluation import evaluate_masks
-from cmrseg.evaluation.summary import NO_EF_ERROR_POINTS
+from cmrseg.evaluation.summary import NO_EF_ERROR_POINTS, summarise
 from cmrseg.io.atomic import write_table, write_text
+from cmrseg.io.checksum import sha256_of
 from cmrseg.labels import near_matches
 from cmrseg.predict import predict
 from cmrseg.problems import DataError, Problem, problem_table
-from cmrseg.teachers.teacher import sha256_of
 from cmrseg.training.config import RunOptions, TrainConfig, base_config, with_run_options
 from cmrseg.training.fit import MODEL_FILE, TrainingRun, train
 from cmrseg.training.log import Listener
@@ -247,18 +247,16 @@ def _ef_errors(summary: pd.DataFrame, truth: pd.DataFrame) -> tuple[pd.DataFrame
 
 def _step_table(step: str, recipes: Sequence[str], runs: Mapping[str, Scored], by: str) -> pd.DataFrame:
     """Statistics of the recipes of a step, and which of them is the best."""
-    rows = []
-    for recipe in dict.fromkeys(recipes):
-        scores = runs[recipe].scores
-        values = scores.loc[scores["metric"] == by, "value"].dropna()
-        if values.empty:
+    scores = pd.concat([runs[recipe].scores for recipe in dict.fromkeys(recipes)])
+    scores = scores[(scores["metric"] == by) & scores["value"].notna()]
+    for recipe in recipes:
+        if recipe not in set(scores["recipe"]):
             raise DataError(
                 f"{recipe} has no {by} on the validation subjects; an EF needs frames at ED and ES, "
                 "dice does not (--by dice)"
             )
-        iqr = values.quantile(0.75) - values.quantile(0.25)
-        rows.append((step, recipe, by, values.mean(), values.std(), values.median(), iqr, len(values), False))
-    table = pd.DataFrame(rows, columns=list(SEARCH_COLUMNS))
+    table = summarise(scores.assign(group=scores["recipe"], structure="", unit=""))
+    table = table.rename(columns={"group": "recipe"}).assign(step=step, best=False)[list(SEARCH_COLUMNS)]
     winner = table["mean"].idxmin() if LOWER_IS_BETTER[by] else table["mean"].idxmax()
     table.loc[winner, "best"] = True
     return table

@@ -163,11 +163,11 @@ def _curated(examination: Examination, digest: str) -> tuple[Record, Pictures]:
     record = Record([], problems, [], series, digest, examination.key)
     pictures: Pictures = []
     for suffix, members in parts:
-        made = _measurement(examination, examination.name + suffix, members)
-        record.studies.extend(made[0])
-        record.problems.extend(made[1])
-        record.used.extend(made[2])
-        pictures += made[3]
+        studies, found, used, taken = _measurement(examination, examination.name + suffix, members)
+        record.studies.extend(studies)
+        record.problems.extend(found)
+        record.used.extend(used)
+        pictures += taken
     return _counted(record), pictures
 
 

@@ -393,9 +393,9 @@ def _spacing_notes(table: pd.DataFrame) -> list[str]:
     no_pixel = table["dx"].isna() | table["dy"].isna()
     pixel = table.loc[no_pixel, "subject"].nunique()
     distance = table.loc[table["dz"].isna() & ~no_pixel, "subject"].nunique()
-    return [
+    pixel_note = (
         f"pixel size unknown for {pixel} subject(s) (PNG, or a header of 1 x 1 x 1 mm): "
         "pixels are taken as they are, and nothing is measured in mm or ml"
-    ] * bool(pixel) + [
-        f"slice distance unknown for {distance} subject(s) (2D NIfTI): nothing is measured in ml"
-    ] * bool(distance)
+    )
+    distance_note = f"slice distance unknown for {distance} subject(s) (2D NIfTI): nothing is measured in ml"
+    return [pixel_note] * bool(pixel) + [distance_note] * bool(distance)

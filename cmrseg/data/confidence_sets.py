@@ -10,7 +10,6 @@ Ankenbrand et al. (2020), doi:10.1101/2020.06.15.20131656, II.A.2 and II.C.1.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +19,7 @@ import pandas as pd
 from cmrseg.data.catalog import Catalog
 from cmrseg.data.tables import as_numbers, need_columns, read_published, refuse_repeats, some
 from cmrseg.data.truth import rotated_originals
+from cmrseg.io.checksum import sha256_of
 from cmrseg.problems import DataError
 
 TABLE = "confidence.tsv"
@@ -130,7 +130,7 @@ def confidence_sha256(path: Path) -> str:
     file = confidence_file(path)
     if not file.is_file():
         raise DataError(f"table {file} does not exist; `cmrseg confidence` writes it")
-    return hashlib.sha256(file.read_bytes()).hexdigest()
+    return sha256_of([file])
 
 
 def select_confident(catalog: Catalog, chosen: ConfidenceSet) -> Catalog:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from cmrseg.io.atomic import write_text
-from cmrseg.teachers.teacher import sha256_of
+from cmrseg.io.checksum import sha256_of
 
 LABELLED = "labelled.tsv"
 _HEADER = "mask\tsha256\tsource_sha256\n"

@@ -12,10 +12,11 @@ from scipy import ndimage
 
 from cmrseg.cine import Cine
 from cmrseg.data.catalog import VolumeRef
+from cmrseg.io.checksum import sha256_of
 from cmrseg.io.images import load_mask, stem
 from cmrseg.labels import Label, structures_of
 from cmrseg.problems import DataError, existing_folder
-from cmrseg.teachers.teacher import Study, Teacher, sha256_of
+from cmrseg.teachers.teacher import Study, Teacher
 
 DEFAULT_SCHEME = "ukbb"  # 1 LV, 2 MYO, 3 RV, as cmrseg itself writes them
 _SUFFIXES = (".nii.gz", ".nii")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +10,6 @@ from cmrseg.cine import Cine
 from cmrseg.data.catalog import VolumeRef
 
 Study = tuple[VolumeRef, ...]  # volumes that share their files
-
-_CHUNK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -51,13 +48,3 @@ class Teacher:
     files: tuple[Path, ...] = ()
     source: Callable[[Study], str] = lambda study: ""
     notes: tuple[str, ...] = ()
-
-
-def sha256_of(files: Iterable[Path]) -> str:
-    """SHA-256 of the contents of some files, one after the other."""
-    digest = hashlib.sha256()
-    for path in files:
-        with path.open("rb") as file:
-            while chunk := file.read(_CHUNK_BYTES):
-                digest.update(chunk)
-    return digest.hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from cmrseg.io.atomic import write_text
+from cmrseg.io.checksum import sha256_of
 from cmrseg.problems import DataError
 from cmrseg.zoo.manifest import FOLDER, Entry, read_manifest
 from cmrseg.zoo.model_file import read_model, save_model
@@ -68,7 +68,7 @@ def add_model(  # noqa: PLR0913 (what a manifest entry says)
     entry = Entry(
         name=name,
         file=path.name,
-        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        sha256=sha256_of([path]),
         bytes=path.stat().st_size,
         architecture=spec.architecture,
         labels=spec.labels,

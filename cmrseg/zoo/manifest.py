@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cmrseg.io.checksum import sha256_of
 from cmrseg.labels import near_matches
 from cmrseg.problems import DataError
 from cmrseg.zoo.model_file import Model, read_model
@@ -147,7 +147,7 @@ def verify(entry: Entry) -> None:
         raise DataError(
             f"the weights of {entry.name} are missing from this installation; install cmrseg again"
         )
-    found = hashlib.sha256(entry.path.read_bytes()).hexdigest()
+    found = sha256_of([entry.path])
     if found != entry.sha256:
         raise DataError(
             f"the weights of {entry.name} are damaged: sha256 {found}, expected {entry.sha256}; install again"

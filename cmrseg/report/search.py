@@ -10,7 +10,7 @@ from cmrseg.io.atomic import atomic_path, write_text
 from cmrseg.report.boxes import error_figure, score_figure
 from cmrseg.report.figures import png_bytes
 from cmrseg.report.html import Picture, Section, Table, render_report
-from cmrseg.studies import SearchRun, SearchSetup, search
+from cmrseg.studies.search import SearchRun, SearchSetup, search
 
 _LABELS = {"ef_abs_error": "|EF error| (points)", "dice": "Dice"}
 
@@ -18,7 +18,7 @@ _LABELS = {"ef_abs_error": "|EF error| (points)", "dice": "Dice"}
 def search_and_report(
     data: Path, out: Path, *, setup: SearchSetup | None = None, **settings: Any
 ) -> SearchRun:
-    """`cmrseg.studies.search` with the same parameters, then ``search.png`` and ``report.html``."""
+    """`cmrseg.studies.search.search` with the same parameters, then ``search.png`` and ``report.html``."""
     setup = setup or SearchSetup()
     run = search(data, out, setup=setup, **settings)
     write_search_report(run, out, setup)

@@ -4,9 +4,9 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
-from cmrseg import studies
 from cmrseg.cli.study import app
-from cmrseg.studies import SCORE_COLUMNS, Scored
+from cmrseg.studies import search as studies
+from cmrseg.studies.search import SCORE_COLUMNS, Scored
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""``cmrseg study``."""
+"""``cmrseg study search``."""
 
 from __future__ import annotations
 
@@ -10,16 +10,9 @@ import typer
 from cmrseg.cli.console import note, show_table, training_listener, warn_of_problems
 from cmrseg.cli.train import BatchSize, Data, Epochs, Labels, Seed
 
-app = typer.Typer(help="Studies over many training runs.", no_args_is_help=True)
 Start = Annotated[str, typer.Option("--from", help="Recipe that the search starts from.")]
 
 
-@app.callback()
-def study() -> None:
-    """Studies over many training runs."""
-
-
-@app.command("search")
 def search(
     data: Data,
     out: Annotated[Path, typer.Option(help="Folder of the search; runs that are there are kept.")],
@@ -54,7 +47,7 @@ def search(
     the same command is given again.
     """
     from cmrseg.report.search import search_and_report
-    from cmrseg.studies import PAPER_STEPS, SearchSetup, Step
+    from cmrseg.studies.search import PAPER_STEPS, SearchSetup, Step
     from cmrseg.training.config import RunOptions
 
     weights = "random" if random else str(imagenet) if imagenet else None

@@ -1,4 +1,4 @@
-"""Studies over many training runs: the paper's parameter search."""
+"""The paper's incremental parameter search."""
 
 from __future__ import annotations
 

@@ -8,11 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from cmrseg import studies
 from cmrseg.cine import Cine
 from cmrseg.io.images import save_image, save_mask
 from cmrseg.problems import DataError, Problem
-from cmrseg.studies import PAPER_START, PAPER_STEPS, SearchSetup, Step, search
+from cmrseg.studies import search as studies
+from cmrseg.studies.search import PAPER_START, PAPER_STEPS, SearchSetup, Step, search
 from cmrseg.training.config import RunOptions
 
 PROBLEM = Problem("s9", "unreadable", "left out")

@@ -1,0 +1,17 @@
+"""``cmrseg study``."""
+
+from __future__ import annotations
+
+import typer
+
+from cmrseg.cli.study import search
+
+app = typer.Typer(help="Studies over many training runs.", no_args_is_help=True)
+
+
+@app.callback()
+def study() -> None:
+    """Studies over many training runs."""
+
+
+app.command("search")(search.search)

@@ -1,0 +1,1 @@
+"""Studies over many training runs: the parameter search, and transfer learning with subset sizes."""

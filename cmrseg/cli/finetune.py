@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from cmrseg.cli.console import training_listener
-from cmrseg.cli.train import BatchSize, Data, Epochs, Labels, Lr, Out, Resume, Seed, finish
+from cmrseg.cli.train import BatchSize, Data, Epochs, Labels, Lr, Out, Resume, Seed, Subset, finish
 
 
 def finetune(
@@ -23,6 +23,7 @@ def finetune(
     lr: Lr = None,
     batch_size: BatchSize = None,
     seed: Seed = None,
+    subset: Subset = None,
     resume: Resume = False,
 ) -> None:
     """Fine-tune a model to another scanner, sequence or set of labels."""
@@ -30,7 +31,13 @@ def finetune(
     from cmrseg.training.config import RunOptions
 
     options = RunOptions(
-        epochs=epochs, lr=lr, batch_size=batch_size, seed=seed, labels=labels, augmentation=augmentation
+        epochs=epochs,
+        lr=lr,
+        batch_size=batch_size,
+        seed=seed,
+        labels=labels,
+        subset=subset,
+        augmentation=augmentation,
     )
     with training_listener() as listener:
         run = finetune_and_report(base, data, out, options=options, resume=resume, listener=listener)

@@ -18,6 +18,10 @@ Epochs = Annotated[int | None, typer.Option(min=1, help="Epochs in all, shared a
 Lr = Annotated[float | None, typer.Option(help="Largest learning rate, of every stage.")]
 BatchSize = Annotated[int | None, typer.Option(min=1, help="Images per batch.")]
 Seed = Annotated[int | None, typer.Option(help="Of weights, order, augmentation and random splits.")]
+Subset = Annotated[
+    str | None,
+    typer.Option(metavar="FILE:NAME", help="Train on a subset of the training images: subsets.tsv:v3."),
+]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run that is in --out.")]
 
 
@@ -46,6 +50,7 @@ def train(
         int | None, typer.Option(help="Neighbouring slices given as channels (light2d; odd).")
     ] = None,
     seed: Seed = None,
+    subset: Subset = None,
     resume: Resume = False,
 ) -> None:
     """Train a model from its recipe."""
@@ -61,6 +66,7 @@ def train(
         seed=seed,
         start=start,
         labels=labels,
+        subset=subset,
     )
     settings = with_run_options(base_config(name, file=config), options)
     with training_listener() as listener:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from cmrseg.data.phases import extreme_frames
 from cmrseg.data.predictions import NOT_EVALUATED
 from cmrseg.data.tables import as_numbers, image_places, need_columns, read_published, refuse_repeats
 from cmrseg.problems import DataError, Problem
@@ -73,23 +74,9 @@ def examination_volumes(images: pd.DataFrame, source: str) -> tuple[pd.DataFrame
     ----------
     Ankenbrand et al. (2020), doi:10.1101/2020.06.15.20131656, III.A.
     """
-    frames = images.groupby(["Id", "frame"], sort=True)
-    examinations = images.groupby("Id", sort=True)
-    n_frames = examinations["frame"].nunique()
-    # No image occurs twice, so that every frame shows every slice only if there are so many images.
-    uneven = examinations.size() != n_frames * examinations["slice"].nunique()
-    short = n_frames < 2
-    sums = frames["pixels"].sum().rename("pixels").reset_index()
-    volumes = pd.DataFrame({"EDV_pixels": sums.groupby("Id")["pixels"].max()})
-    volumes["ESV_pixels"] = sums.groupby("Id")["pixels"].min()
+    volumes = extreme_frames(images)
     volumes["EF_percent"] = 100 * (1 - volumes["ESV_pixels"] / volumes["EDV_pixels"])
-    for column, pick in (("ED_frame", "idxmax"), ("ES_frame", "idxmin")):
-        rows = getattr(sums.groupby("Id")["pixels"], pick)()
-        volumes[column] = sums.loc[rows, "frame"].to_numpy()
-    reasons = {"frames show different slices": uneven & ~short, "only one frame": short}
     problems = [
-        Problem(name, reason, NOT_EVALUATED, source)
-        for reason, chosen in reasons.items()
-        for name in chosen.index[chosen]
+        Problem(name, reason, NOT_EVALUATED, source) for name, reason in volumes["reason"].items() if reason
     ]
-    return volumes[~(uneven | short)].reset_index()[list(VOLUME_COLUMNS)], problems
+    return volumes[volumes["reason"] == ""].reset_index()[list(VOLUME_COLUMNS)], problems

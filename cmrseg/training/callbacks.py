@@ -7,9 +7,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from fastai.callback.core import Callback
+from fastai.callback.core import Callback, CancelValidException
 from fastai.learner import Metric
 from torch import Tensor
+
+from cmrseg.metrics.overlap import label_dice
 
 
 class EpochSeed(Callback):
@@ -32,6 +34,33 @@ class EpochSeed(Callback):
         """Seed for this epoch."""
         seed_everything(1_000_003 * self.seed + self.first_epoch + self.epoch)
         self.dls.train.rng = random.Random(random.getrandbits(32))
+
+
+class ValidateEvery(Callback):
+    """Validate after the first epoch, after every so many, and after the last one of a stage.
+
+    Parameters
+    ----------
+    epochs
+        Epochs between validations; 1 validates after each.
+    first_epoch
+        Epochs of the earlier stages.
+    """
+
+    order = -50  # before anything prepares for a validation
+
+    def __init__(self, epochs: int, first_epoch: int) -> None:
+        self.epochs, self.first_epoch = epochs, first_epoch
+
+    def is_due(self) -> bool:
+        """Whether this epoch is validated."""
+        done = self.first_epoch + self.epoch + 1
+        return done == 1 or done % self.epochs == 0 or self.epoch + 1 == self.n_epoch
+
+    def before_validate(self) -> None:
+        """Leave the validation out."""
+        if not self.is_due():
+            raise CancelValidException
 
 
 class ReducedPrecision(Callback):
@@ -105,39 +134,57 @@ class AverageWeights(Callback):
         self.model.load_state_dict(self.average)
 
     def after_validate(self) -> None:
-        """Put the weights back."""
-        self.model.load_state_dict(self.raw)
-        del self.raw
+        """Put the weights back, unless the validation was left out."""
+        if hasattr(self, "raw"):
+            self.model.load_state_dict(self.raw)
+            del self.raw
 
 
 class DiceByStructure(Callback):
-    """Dice of every structure from the pixel counts of the whole validation split."""
+    """Dice of every structure from the pixel counts of the validation images."""
 
     order = 30
     remove_on_fetch = True
 
     def __init__(self, classes: int) -> None:
         self.classes = classes
-        self.counts = torch.zeros(classes, classes, dtype=torch.int64)
+        self.tables: list[Tensor] = []
 
     def before_validate(self) -> None:
         """Start counting."""
-        self.counts.zero_()
+        self.tables = []
 
     def after_batch(self) -> None:
-        """Count the pixels of every pair of true and predicted class."""
+        """Count the pixels of every pair of true and predicted class, image by image."""
         if self.training:
             return
+        size = self.classes**2
         pairs = self.yb[0].long() * self.classes + self.pred.argmax(dim=1)
-        self.counts += torch.bincount(pairs.flatten().cpu(), minlength=self.classes**2).view_as(self.counts)
+        images = torch.arange(len(pairs), device=pairs.device)[:, None, None] * size
+        counts = torch.bincount((pairs + images).flatten(), minlength=len(pairs) * size)
+        self.tables.append(counts.view(-1, self.classes, self.classes).cpu())
+
+    @property
+    def counts(self) -> np.ndarray:
+        """One table of pixel counts per validation image, shape ``(n, classes, classes)``."""
+        empty = torch.zeros(0, self.classes, self.classes, dtype=torch.int64)
+        return torch.cat([empty, *self.tables]).numpy()
 
     def dice(self, number: int) -> float:
-        """Dice of one class; 1 when it is absent from masks and predictions."""
-        both, total = (
-            self.counts[number, number].item(),
-            (self.counts[number].sum() + self.counts[:, number].sum()).item(),
-        )
-        return 1.0 if total == 0 else 2 * both / total
+        """Dice of one class from the pixels of all images; 1 where it is absent from all."""
+        return float(label_dice(self.counts.sum(axis=0))[number])
+
+    def image_scores(self, labels: Sequence[str]) -> dict[str, float]:
+        """Mean over images, as the paper logs it: accuracy, and Dice of the heart and of every structure."""
+        counts = self.counts
+        right = np.trace(counts, axis1=1, axis2=2) / counts.sum(axis=(1, 2))
+        heart = np.add.reduceat(np.add.reduceat(counts, [0, 1], axis=1), [0, 1], axis=2)
+        scores = label_dice(counts).mean(axis=0)
+        return {
+            "accuracy": float(right.mean()),
+            "image_dice_heart": float(label_dice(heart)[:, 1].mean()),
+            **{f"image_dice_{name}": float(scores[i]) for i, name in enumerate(labels) if i > 0},
+        }
 
 
 class StructureDice(Metric):

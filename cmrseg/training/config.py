@@ -34,6 +34,8 @@ class TrainConfig:
     batch_size, weight_decay, ema_decay, gradient_clip
         Of the optimizer (AdamW); ``ema_decay`` 0 switches the running average of the weights off,
         ``gradient_clip`` 0 the clipping.
+    validate_every
+        Epochs between validations; the first epoch and the last of every stage are always validated.
     seed
         Of weights, order and augmentation.
     bf16
@@ -44,6 +46,9 @@ class TrainConfig:
         Encoder weights to start from: ``imagenet`` (torchvision), ``random``, or a file of ImageNet weights.
     labels
         Label scheme of the data where its layout does not tell.
+    subset
+        Training images to use, as ``FILE:COLUMN`` of a table of subsets (``subsets.tsv:v3``, see
+        `cmrseg.data.subsets`); all when empty. Validation is not affected.
     """
 
     recipe: str
@@ -54,11 +59,13 @@ class TrainConfig:
     weight_decay: float = 0.02
     ema_decay: float = 0.0
     gradient_clip: float = 0.0
+    validate_every: int = 1
     seed: int = 0
     bf16: bool = True
     licence: str = "unstated"
     start: str = "random"
     labels: str | None = None
+    subset: str = ""
 
     def __post_init__(self) -> None:
         recipe = Recipe.parse(self.recipe)
@@ -67,6 +74,8 @@ class TrainConfig:
             raise ValueError(f"there are no ImageNet weights for {recipe.architecture}; leave --imagenet out")
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1 (images), got {self.batch_size}")
+        if self.validate_every < 1:
+            raise ValueError(f"validate_every must be at least 1 (epochs), got {self.validate_every}")
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay must be in [0, 1), got {self.ema_decay}")
 
@@ -146,7 +155,7 @@ class RunOptions:
         Largest learning rate of every stage.
     neighbours
         Neighbouring slices given as channels.
-    batch_size, seed, start, labels
+    batch_size, seed, start, labels, subset
         As in `TrainConfig`.
     augmentation
         Of a transfer, see `cmrseg.training.fit.transfer_config`; in training the recipe's name says it.
@@ -159,6 +168,7 @@ class RunOptions:
     seed: int | None = None
     start: str | None = None
     labels: str | None = None
+    subset: str | None = None
     augmentation: str | None = None
 
 
@@ -170,7 +180,7 @@ def with_run_options(config: TrainConfig, options: RunOptions) -> TrainConfig:
     preprocessing = config.preprocessing
     if options.neighbours is not None:
         preprocessing = replace(preprocessing, neighbours=options.neighbours)
-    same = ("batch_size", "seed", "start", "labels")
+    same = ("batch_size", "seed", "start", "labels", "subset")
     given = {name: value for name in same if (value := getattr(options, name)) is not None}
     return replace(config, schedule=schedule, preprocessing=preprocessing, **given)
 

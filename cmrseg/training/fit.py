@@ -4,40 +4,37 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import fastai
-import pandas as pd
 import torch
 
 from cmrseg import __version__
-from cmrseg.data.catalog import Catalog, assign_splits, read_catalog
+from cmrseg.data.catalog import Catalog
 from cmrseg.data.confidence_sets import (
     ConfidenceSet,
     confidence_sha256,
     read_confidence_set,
-    select_confident,
     set_threshold,
 )
 from cmrseg.io.atomic import write_table, write_text
-from cmrseg.labels import Label
 from cmrseg.models.fastai_unet import load_imagenet
 from cmrseg.problems import DataError, Problem, problem_table
-from cmrseg.training.callbacks import AverageWeights, EpochSeed, seed_everything
+from cmrseg.training.callbacks import AverageWeights, EpochSeed, ValidateEvery, seed_everything
 from cmrseg.training.config import TrainConfig, base_config, read_config
-from cmrseg.training.images import TrainingImages, read_training_images
 from cmrseg.training.learner import build_learner
-from cmrseg.training.loaders import field_size, make_loaders
+from cmrseg.training.loaders import make_loaders
 from cmrseg.training.log import BEST, CHECKPOINT, Listener, RunLog, RunState, load_checkpoint
 from cmrseg.training.recipe import Recipe
+from cmrseg.training.split_images import SplitImages, read_split_images, told_of_subset
 from cmrseg.training.stages import Stage, defaults_of
 from cmrseg.zoo.manifest import load_model
 from cmrseg.zoo.model_file import Model, ModelSpec, build_net, read_model, save_model, with_labels
 
 MODEL_FILE = "model.safetensors"
-_UNSAID = {"confidence_sha256": "none"}  # what a run was given that does not mention it
+_UNSAID = {"confidence_sha256": "none", "subset_sha256": "none"}  # what a run was given that says nothing
 
 
 @dataclass(frozen=True)
@@ -49,17 +46,6 @@ class TrainingRun:
     catalog: Catalog
     state: RunState
     problems: tuple[Problem, ...] = ()
-
-
-@dataclass(frozen=True)
-class SplitImages:
-    """Images to train and to validate with."""
-
-    catalog: Catalog
-    train: TrainingImages
-    valid: TrainingImages
-    labels: tuple[str, ...]
-    problems: tuple[Problem, ...] = field(default=())
 
 
 def train(
@@ -105,9 +91,9 @@ def train(
     listener = listener or Listener()
     given = {"command": "train", "data": str(data.resolve())}
     chosen, table = _confidence_set(config, confidence, listener)
-    given |= table
+    given |= table | told_of_subset(config)
     config = _open_run(out, config, resume, given)
-    images = _read_images(data, config, out, listener, chosen)
+    images = read_split_images(data, config, out, listener, chosen)
     seed_everything(config.seed)
     model = _new_model(config, images.labels)
     if config.start == "random":
@@ -151,9 +137,9 @@ def finetune(
     config = config or transfer_config(start, data)
     if config.preprocessing != start.spec.preprocessing:
         raise ValueError("a fine-tuned model keeps the preprocessing of its base; use transfer_config")
-    given = {"command": "finetune", "data": str(data.resolve()), "base": str(base)}
+    given = {"command": "finetune", "data": str(data.resolve()), "base": str(base), **told_of_subset(config)}
     config = _open_run(out, config, resume, given)
-    images = _read_images(data, config, out, listener)
+    images = read_split_images(data, config, out, listener)
     if extra := [name for name in start.spec.labels if name not in images.labels]:
         listener.note(f"the base model also has {', '.join(extra)}; its output layer is adapted to the data")
     seed_everything(config.seed)
@@ -243,53 +229,6 @@ def _begin_run(out: Path, config: TrainConfig, given: Mapping[str, str]) -> None
         write_text(config.to_json(**given), out / "config.json")
 
 
-def _read_images(
-    data: Path, config: TrainConfig, out: Path, listener: Listener, chosen: ConfidenceSet | None = None
-) -> SplitImages:
-    """Training and validation images, and the classes that the data can teach."""
-    catalog = _labelled(read_catalog(data, labels=config.labels), data, chosen)
-    catalog = assign_splits(_splits_of_run(catalog, out / "splits.csv"), seed=config.seed)
-    for note in catalog.notes:
-        listener.note(note)
-    train, valid = (
-        read_training_images(
-            catalog.select([split]), config.preprocessing, field_px=field_size(config), progress=listener.read
-        )
-        for split in ("train", "val")
-    )
-    labels = [label for label in Label if label in train.labels() | {Label.BACKGROUND}]
-    names = tuple(label.name for label in labels)
-    if absent := [label.name for label in Label if label not in labels]:
-        listener.note(
-            f"no {', '.join(absent)} in the training masks: the model will segment {', '.join(names[1:])}"
-        )
-    if len(names) < 2:
-        raise DataError(f"the training masks of {data} are empty; there is nothing to learn")
-    problems = (*catalog.problems, *train.problems, *valid.problems)
-    for problem in problems:
-        listener.note(f"left out: {problem.extra_info}")
-    return SplitImages(catalog, train.with_classes(labels), valid.with_classes(labels), names, problems)
-
-
-def _labelled(catalog: Catalog, data: Path, chosen: ConfidenceSet | None) -> Catalog:
-    """The images with masks, of a confidence set where one is chosen; there must be some."""
-    labelled = catalog.with_masks()
-    if labelled.table.empty:
-        raise DataError(f"none of the {len(catalog.table)} images of {data} has a mask; training needs masks")
-    without = len(catalog.table) - len(labelled.table)
-    note = f"{without} image(s) without a mask are not used"
-    labelled = replace(labelled, notes=[*labelled.notes, *[note] * bool(without)])
-    return labelled if chosen is None else select_confident(labelled, chosen)
-
-
-def _splits_of_run(catalog: Catalog, path: Path) -> Catalog:
-    """The splits that a run started with, when it is resumed."""
-    if not path.exists():
-        return catalog
-    splits = dict(pd.read_csv(path, dtype=str).itertuples(index=False))
-    return replace(catalog, table=catalog.table.assign(split=catalog.table["subject"].map(splits).fillna("")))
-
-
 def _new_model(config: TrainConfig, labels: Sequence[str]) -> Model:
     """Random weights for a configuration."""
     recipe = Recipe.parse(config.recipe)
@@ -327,13 +266,15 @@ def _run(
             log = RunLog(out, model.spec, state, stage=number, first_epoch=first_epoch, listener=listener)
             inside = state.epoch > first_epoch
             _fit_stage(
-                learn, stage, log, seed=config.seed, optimizer=checkpoint["optimizer"] if inside else None
+                learn, stage, log, config=config, optimizer=checkpoint["optimizer"] if inside else None
             )
         first_epoch += stage.epochs
     return _finish(model.spec, images, config, out, state)
 
 
-def _fit_stage(learn: Any, stage: Stage, log: RunLog, *, seed: int, optimizer: dict[str, Any] | None) -> None:
+def _fit_stage(
+    learn: Any, stage: Stage, log: RunLog, *, config: TrainConfig, optimizer: dict[str, Any] | None
+) -> None:
     """One stage of one-cycle training, from its middle when the optimizer's state is given."""
     learn.freeze() if stage.frozen else learn.unfreeze()
     if optimizer is not None:
@@ -343,7 +284,11 @@ def _fit_stage(learn: Any, stage: Stage, log: RunLog, *, seed: int, optimizer: d
             stage.epochs,
             stage.lr,
             start_epoch=max(0, log.state.epoch - log.first_epoch),
-            cbs=[EpochSeed(seed, log.first_epoch), log],
+            cbs=[
+                EpochSeed(config.seed, log.first_epoch),
+                ValidateEvery(config.validate_every, log.first_epoch),
+                log,
+            ],
         )
 
 

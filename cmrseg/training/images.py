@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -16,6 +16,7 @@ from cmrseg.preprocess import Preprocessing, mask_to_slices, neighbour_table, to
 from cmrseg.problems import DataError, Problem, left_out
 
 Progress = Callable[[int, int], None]  # (done, total)
+Place = tuple[str, int, int]  # subject, frame, slice
 
 
 @dataclass(frozen=True)
@@ -25,13 +26,13 @@ class TrainingImages:
     Attributes
     ----------
     images
-        Grey values, ``uint8`` ``(n, h, w)``.
+        Grey values of all slices, ``uint8`` ``(m, h, w)``.
     masks
-        `Label` ids, ``uint8`` ``(n, h, w)``.
+        `Label` ids of the slices to train on, ``uint8`` ``(n, h, w)``.
     neighbours
-        Rows of every slice's neighbours, ``(n, neighbours)``.
-    subjects
-        Subject of every slice.
+        Where they and their neighbours are in ``images``, ``(n, neighbours)``.
+    places
+        Subject, frame and slice of every row.
     problems
         Volumes that could not be used.
     """
@@ -39,11 +40,16 @@ class TrainingImages:
     images: Tensor
     masks: Tensor
     neighbours: Tensor
-    subjects: tuple[str, ...]
+    places: tuple[Place, ...]
     problems: tuple[Problem, ...] = ()
 
     def __len__(self) -> int:
-        return len(self.images)
+        return len(self.masks)
+
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """Subject of every row."""
+        return tuple(subject for subject, _, _ in self.places)
 
     def labels(self) -> set[Label]:
         """Labels that occur in the masks."""
@@ -54,9 +60,13 @@ class TrainingImages:
         table = torch.zeros(len(Label), dtype=torch.uint8)
         for number, label in enumerate(labels):
             table[label] = number
-        return TrainingImages(
-            self.images, table[self.masks.long()], self.neighbours, self.subjects, self.problems
-        )
+        return replace(self, masks=table[self.masks.long()])
+
+    def only(self, wanted: Collection[Place]) -> TrainingImages:
+        """The rows of some places; their neighbours stay, which need no contours."""
+        rows = [row for row, place in enumerate(self.places) if place in wanted]
+        places = tuple(self.places[row] for row in rows)
+        return replace(self, masks=self.masks[rows], neighbours=self.neighbours[rows], places=places)
 
 
 def read_training_images(
@@ -85,11 +95,11 @@ def read_training_images(
         If none of the volumes can be used.
     """
     studies = catalog.with_masks().studies()
-    images, masks, tables, subjects, problems = [], [], [], [], []
+    images, masks, tables, places, problems = [], [], [], [], []
     rows = 0
     for number, study in enumerate(studies, start=1):
         try:
-            image, mask, table = _read_study(study, spec, field_px)
+            image, mask, table, frames = _read_study(study, spec, field_px)
         except DataError as error:
             problems.append(left_out(study[0].subject, study[0].image, error))
             continue
@@ -99,19 +109,19 @@ def read_training_images(
         images.append(image)
         masks.append(mask)
         tables.append(rows + table)
-        subjects += [study[0].subject] * len(image)
+        places += [(study[0].subject, frame, number) for frame in frames for number in study[0].slices]
         rows += len(image)
     if not images:
         raise DataError(problems[0].extra_info if problems else "no images with masks to train on")
     return TrainingImages(
-        torch.cat(images), torch.cat(masks), torch.cat(tables), tuple(subjects), tuple(problems)
+        torch.cat(images), torch.cat(masks), torch.cat(tables), tuple(places), tuple(problems)
     )
 
 
 def _read_study(
     study: tuple[VolumeRef, ...], spec: Preprocessing, field_px: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Grey values and labels of all slices of the contoured frames, ``uint8``, and their neighbours."""
+) -> tuple[Tensor, Tensor, Tensor, list[int]]:
+    """Grey values and labels of the slices of contoured frames, ``uint8``; neighbours; those frames."""
     image, numbers = load_whole_image(*study)
     mask = load_volume_mask(*study)
     contoured = contoured_frames(mask.array)
@@ -122,7 +132,8 @@ def _read_study(
     labels = mask_to_slices(replace(mask, array=mask.array[..., contoured]), spec, len(Label)).numpy()
     size = (field_px, field_px)
     table = neighbour_table(listed.array.shape[2], len(contoured), spec.neighbours)
-    return torch.from_numpy(fit(grey, size)), torch.from_numpy(fit(labels, size)), table
+    frames = [study[i].frame for i in contoured]
+    return torch.from_numpy(fit(grey, size)), torch.from_numpy(fit(labels, size)), table, frames
 
 
 def contoured_frames(mask: np.ndarray) -> list[int]:

@@ -48,7 +48,8 @@ class Listener:
     batch
         Images of every training batch.
     epoch
-        Row of the history after every epoch.
+        Row of the history after every validated epoch, with the mean scores per image beside it, see
+        `cmrseg.training.callbacks.DiceByStructure.image_scores`.
     """
 
     note: Callable[[str], None] = _ignore
@@ -97,9 +98,10 @@ class RunLog(Callback):
         self.out, self.spec, self.state, self.stage = out, spec, state, stage
         self.first_epoch, self.listener = first_epoch, listener
         self.saved_at = time.monotonic()
+        self._start_row()
 
-    def before_train(self) -> None:
-        """Start the clock and the sums of this epoch."""
+    def _start_row(self) -> None:
+        """Start the clock and the sums of the next row."""
         self.started, self.loss_sum, self.images = time.monotonic(), 0.0, 0
 
     def after_batch(self) -> None:
@@ -110,11 +112,11 @@ class RunLog(Callback):
             self.listener.batch(len(self.yb[0]))
 
     def after_epoch(self) -> None:
-        """Write down the epoch."""
-        if self.first_epoch + self.epoch < self.state.epoch:
-            return  # skipped while resuming
+        """Write down the epoch, and those since the last validation with it."""
+        if not self.validate_every.is_due() or self.first_epoch + self.epoch < self.state.epoch:
+            return  # not validated, or skipped while resuming
         state = self.state
-        state.epoch, state.images_seen = state.epoch + 1, state.images_seen + self.images
+        state.epoch, state.images_seen = self.first_epoch + self.epoch + 1, state.images_seen + self.images
         row = self._row()
         state.rows.append(row)
         self._keep_best(row)
@@ -122,7 +124,8 @@ class RunLog(Callback):
         if time.monotonic() - self.saved_at > CHECKPOINT_EVERY_S or self.epoch + 1 == self.n_epoch:
             save_checkpoint(self.learn, state, self.out)
             self.saved_at = time.monotonic()
-        self.listener.epoch(row)
+        self._start_row()
+        self.listener.epoch({**row, **self.dice_by_structure.image_scores(self.spec.labels)})
 
     def _row(self) -> dict[str, Any]:
         """The epoch as a row of the history."""

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from fastai.callback.core import CancelValidException
 from torch import nn
 
 from cmrseg.training.callbacks import (
@@ -14,6 +15,7 @@ from cmrseg.training.callbacks import (
     DiceByStructure,
     EpochSeed,
     ReducedPrecision,
+    ValidateEvery,
     dice_metrics,
     seed_everything,
 )
@@ -114,6 +116,50 @@ def test_training_batches_are_not_counted_and_every_validation_begins_anew():
     assert callback.counts.sum() == 2
     callback.before_validate()
     assert callback.counts.sum() == 0
+
+
+def test_scores_per_image_are_averaged_over_images():
+    callback = DiceByStructure(3)
+    count(callback, [[[1, 1, 2, 0]], [[0, 0, 0, 0]]], [[[1, 0, 2, 2]], [[0, 0, 0, 0]]])
+    scores = callback.image_scores(["BACKGROUND", "LV", "MYO"])
+    assert scores == pytest.approx(
+        {
+            "accuracy": (2 / 4 + 1) / 2,
+            "image_dice_LV": (2 / 3 + 1) / 2,
+            "image_dice_MYO": (2 / 3 + 1) / 2,
+            "image_dice_heart": (2 * 2 / (3 + 3) + 1) / 2,
+        }
+    )
+
+
+def test_the_heart_is_all_structures_together():
+    callback = DiceByStructure(3)
+    count(callback, [[[1, 1, 2, 0]]], [[[2, 2, 1, 0]]])
+    scores = callback.image_scores(["BACKGROUND", "LV", "MYO"])
+    assert (scores["image_dice_heart"], scores["image_dice_LV"]) == (1.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("every", "first_epoch", "validated"),
+    [(1, 0, [1, 2, 3, 4, 5]), (3, 0, [1, 3, 5]), (3, 4, [6, 9]), (100, 0, [1, 5]), (100, 7, [12])],
+)
+def test_first_last_and_every_so_many_epochs_are_validated(every, first_epoch, validated):
+    callback = attach(ValidateEvery(every, first_epoch), n_epoch=5)
+    due = []
+    for epoch in range(5):
+        callback.learn.epoch = epoch
+        try:
+            callback.before_validate()
+        except CancelValidException:
+            continue
+        due.append(first_epoch + epoch + 1)
+    assert due == validated
+
+
+def test_a_validation_that_is_left_out_leaves_the_weights_alone():
+    callback, model = averaged(0.5, [1.0, 5.0])
+    callback.after_validate()
+    assert model.weight.item() == 5.0
 
 
 def test_there_is_a_metric_for_every_structure_but_background():

@@ -12,10 +12,11 @@ from cmrseg.labels import Label
 from cmrseg.preprocess import Preprocessing
 from cmrseg.problems import DataError
 from cmrseg.training import log
-from cmrseg.training.fit import _new_model, _read_images, finetune, train, transfer_config
+from cmrseg.training.fit import _new_model, finetune, train, transfer_config
 from cmrseg.training.learner import build_learner
 from cmrseg.training.loaders import make_loaders
 from cmrseg.training.log import HISTORY_COLUMNS, Listener
+from cmrseg.training.split_images import read_split_images
 from cmrseg.training.stages import Stage
 from cmrseg.zoo.model_file import ModelSpec, build_net, read_model, save_model
 
@@ -123,6 +124,28 @@ def test_every_subject_is_on_one_side(make_disks, tmp_path, tiny):
     assert set(splits["subject"]) == {f"s{i}" for i in range(5)}
 
 
+# Fewer validations
+
+
+def test_rows_are_written_for_validated_epochs(disks, tmp_path, tiny):
+    rows = []
+    config = tiny(schedule=(Stage(5, 1e-2), Stage(2, 1e-2)), validate_every=3)
+    run = train(config, disks, tmp_path / "out", listener=Listener(epoch=rows.append))
+    table = history(run.out)
+    assert table["epoch"].tolist() == [1, 3, 5, 6, 7]
+    assert table["images_seen"].tolist() == [6, 18, 30, 36, 42]
+    assert [row["epoch"] for row in rows] == [1, 3, 5, 6, 7]
+    assert set(rows[0]) >= {"accuracy", "image_dice_heart", "image_dice_LV", "image_dice_RV"}
+
+
+def test_fewer_validations_train_the_same_weights(disks, tmp_path, tiny):
+    config = tiny(schedule=(Stage(5, 1e-2),), ema_decay=0.9)
+    often = train(config, disks, tmp_path / "often")
+    seldom = train(replace(config, validate_every=4), disks, tmp_path / "seldom")
+    last = history(often.out).iloc[-1].drop(["seconds", "train_loss"])
+    assert history(seldom.out).iloc[-1].drop(["seconds", "train_loss"]).equals(last)
+
+
 # Stopped and resumed
 
 TWO_STAGES = (Stage(3, 1e-2), Stage(3, 5e-3))
@@ -143,6 +166,16 @@ def assert_same_run(out, other):
 @pytest.mark.parametrize("ema", [0.0, 0.9], ids=["plain", "averaged"])
 def test_a_stopped_run_ends_as_if_it_had_not_stopped(disks, tmp_path, tiny, stop, ema):
     config = tiny("light2d_CE_disks_s3", schedule=TWO_STAGES, ema_decay=ema, gradient_clip=1.0)
+    assert_stopping_changes_nothing(config, disks, tmp_path, stop)
+
+
+@pytest.mark.parametrize("stop", [1, 4, 8])
+def test_so_does_a_run_with_fewer_validations(disks, tmp_path, tiny, stop):
+    config = tiny(schedule=(Stage(10, 1e-2),), ema_decay=0.9, validate_every=4)
+    assert_stopping_changes_nothing(config, disks, tmp_path, stop)
+
+
+def assert_stopping_changes_nothing(config, disks, tmp_path, stop):
     train(config, disks, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
         train(config, disks, tmp_path / "stopped", listener=stop_after(stop))
@@ -310,7 +343,7 @@ def test_mask_labels_can_be_named(disks, tmp_path, tiny):
 @pytest.fixture
 def learner(disks, tiny, tmp_path):
     config = tiny(ema_decay=0.9)
-    images = _read_images(disks, config, tmp_path, Listener())
+    images = read_split_images(disks, config, tmp_path, Listener())
     loaders = make_loaders(images.train, images.valid, config)
     return build_learner(_new_model(config, images.labels), loaders, config)
 

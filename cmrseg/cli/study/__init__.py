@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from cmrseg.cli.study import search
+from cmrseg.cli.study import frames, search
 
 app = typer.Typer(help="Studies over many training runs.", no_args_is_help=True)
 
@@ -15,3 +15,4 @@ def study() -> None:
 
 
 app.command("search")(search.search)
+app.command("frames")(frames.frames)

@@ -106,6 +106,81 @@ def confusion(
     _close([], result.problems, out)
 
 
+@app.command()
+def readers(
+    first: Annotated[
+        Path,
+        typer.Argument(
+            metavar="A|TABLE",
+            help="Reader A: a data set with masks. Or one table of per-image confusion counts of both "
+            "readers (bg_bg, bg_lv, ...; A in the rows).",
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the tables, figures and report.html.")],
+    second: Annotated[
+        Path | None,
+        typer.Argument(metavar="[B]", help="Reader B: another data set, or a folder of masks of A's images."),
+    ] = None,
+    model: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Masks that a model predicted; or its table against reader A, against B, or (twice) each."
+        ),
+    ] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="Label scheme of A, where the layout does not tell.")
+    ] = None,
+    labels_b: Annotated[str | None, typer.Option(help="Label scheme of B, likewise.")] = None,
+    labels_model: Annotated[str | None, typer.Option(help="Label scheme of the model, likewise.")] = None,
+    split: Annotated[str, typer.Option(help="Only these splits, such as val,test.")] = "",
+    spacing: Annotated[
+        str,
+        typer.Option(help="Pixel size and slice distance in mm, such as 1.3,1.3,6, if the data has none."),
+    ] = "",
+    jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+) -> None:
+    """Agreement of two readers, and of a model with each of them."""
+    from cmrseg.evaluation.readers import ReaderOptions
+    from cmrseg.report.readers import (
+        agreement_table,
+        dice_table,
+        evaluate_readers_to,
+        few_warning,
+        within_table,
+    )
+
+    named = {"A": labels, "B": labels_b, "model": labels_model}
+    options = ReaderOptions(
+        labels={rater: scheme for rater, scheme in named.items() if scheme},
+        splits=tuple(s for s in split.split(",") if s),
+        spacing=_spacing(spacing) if spacing else None,
+        jobs=jobs,
+    )
+    result = evaluate_readers_to(first, second, out, models=model or [], options=options)
+    table = dice_table(result).drop(columns=["volumes", "images"])
+    show_table("Dice, mean ± sd", list(table.columns), table.values.tolist())
+    table = result.agreement.assign(measurement=agreement_table(result)["measurement"])
+    columns = ["pair", "measurement", "bias", "lower", "upper", "icc", "cov_percent", "n"]
+    if len(table):
+        show_table("agreement, second minus first", columns, table[columns].values.tolist(), digits=2)
+    within = [
+        f"{row.pair}: {row[3]} of {row.images} images differ by no more than 5 ml of LV"
+        for row in within_table(result).itertuples()
+    ]
+    _close([*result.notes, *within, *few_warning(result), *result.verdicts], result.problems, out)
+
+
+def _spacing(text: str) -> tuple[float, float, float]:
+    """Three lengths in mm."""
+    try:
+        x, y, z = (float(part) for part in text.split(","))
+    except ValueError:
+        x = y = z = 0.0
+    if not (0 < x < float("inf") and 0 < y < float("inf") and 0 < z < float("inf")):
+        raise typer.BadParameter(f"--spacing is three lengths in mm, such as 1.3,1.3,6, not '{text}'")
+    return x, y, z
+
+
 def _close(notes: list[str], problems: list, out: Path) -> None:
     """What a user should know, where the report is, and whether something was left out."""
     for sentence in notes:

@@ -219,6 +219,7 @@ def _icc_limits(
     low_f = stats.f.ppf(0.5 + CONFIDENCE / 2, n - 1, freedom)
     high_f = stats.f.ppf(0.5 + CONFIDENCE / 2, freedom, n - 1)
     rest = k * columns + (k * n - k - n) * error
-    low = n * (rows - low_f * error) / (low_f * rest + n * rows)
-    high = n * (high_f * rows - error) / (rest + n * high_f * rows)
+    with np.errstate(invalid="ignore"):  # a negative ICC of few subjects may have no lower limit
+        low = n * (rows - low_f * error) / (low_f * rest + n * rows)
+        high = n * (high_f * rows - error) / (rest + n * high_f * rows)
     return float(low), float(high)

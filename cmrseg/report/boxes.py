@@ -8,11 +8,10 @@ from textwrap import wrap
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from cmrseg.report.figures import GREY
+from cmrseg.report.figures import GREY, blank_figure
 
 BLUE, VERMILION = "#0072B2", "#D55E00"  # of Okabe and Ito
 HEADROOM = 1.5
@@ -48,7 +47,7 @@ def error_figure(errors: Mapping[str, Sequence[float]], *, label: str) -> Figure
     if not errors:
         raise ValueError("errors must hold at least one method, got none")
     values = {name: np.asarray(v, float) for name, v in errors.items()}
-    figure = _canvas(max(3.2, 1.1 + 1.15 * len(values)), 3.6)
+    figure = blank_figure(max(3.2, 1.1 + 1.15 * len(values)), 3.6)
     ax = figure.subplots()
     tops = _draw_boxes(ax, values, colour=BLUE)
     limit = HEADROOM * max(tops) or 1.0
@@ -87,7 +86,7 @@ def score_figure(panels: Mapping[str, Mapping[str, Sequence[float]]], *, label: 
     if not panels:
         raise ValueError("panels must hold at least one structure, got none")
     boxes = max(map(len, panels.values()))
-    figure = _canvas(max(4.2, 0.6 + len(panels) * (0.4 + 0.75 * boxes)), 3.8)
+    figure = blank_figure(max(4.2, 0.6 + len(panels) * (0.4 + 0.75 * boxes)), 3.8)
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for ax, (title, scores) in zip(axes, panels.items(), strict=True):
         _draw_boxes(ax, {name: np.asarray(v, float) for name, v in scores.items()}, colour=BLUE, upright=True)
@@ -116,13 +115,6 @@ def _shared(words: Sequence[Sequence[str]]) -> int:
     """With how many equal words all names begin."""
     columns = zip(*words, strict=False)  # ends with the shortest name
     return sum(1 for _ in takewhile(lambda column: len(set(column)) == 1, columns))
-
-
-def _canvas(width: float, height: float) -> Figure:
-    """Empty figure, size in inches, whose canvas draws without a display."""
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
 
 
 def _draw_boxes(

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
@@ -17,6 +16,7 @@ from matplotlib.patches import Rectangle
 from cmrseg.confidence import CANCELLATION_EF_POINTS, EXTREMES, Confidence, confidence
 from cmrseg.data.confidence_sets import THRESHOLDS_PERCENT
 from cmrseg.report.evaluation import problem_section, write_page, write_tables
+from cmrseg.report.figures import blank_figure
 from cmrseg.report.html import Picture, Section, Table
 
 MEASURES = {
@@ -124,7 +124,7 @@ def deviation_figure(found: Confidence) -> Figure:
     ----------
     Ankenbrand et al. (2020), doi:10.1101/2020.06.15.20131656, II.A.2.
     """
-    figure = _canvas(5.2, 5.4)
+    figure = blank_figure(5.2, 5.4)
     ax = figure.subplots()
     limit = HEADROOM * max(found.thresholds)
     colours = _colours(found.sets)
@@ -156,7 +156,7 @@ def distribution_figure(found: Confidence) -> Figure:
     -------
     Figure with one panel per measure: the share of the examinations per bin, all in grey.
     """
-    figure = _canvas(8.6, 3.2)
+    figure = blank_figure(8.6, 3.2)
     colours = _colours(found.sets)
     for ax, (column, label) in zip(figure.subplots(1, len(MEASURES)), MEASURES.values(), strict=True):
         values = found.counted[column]
@@ -245,10 +245,3 @@ def _legend(figure: Figure, colours: Mapping[str, str]) -> None:
     """What the colours mean, below the panels."""
     handles = [Line2D([], [], color=colour, lw=3, label=name) for name, colour in colours.items()]
     figure.legend(handles=handles, fontsize=8, frameon=False, loc="outside lower center", ncols=len(handles))
-
-
-def _canvas(width: float, height: float) -> Figure:
-    """Empty figure, size in inches, whose canvas draws without a display."""
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure

@@ -7,7 +7,6 @@ from textwrap import fill
 
 import numpy as np
 import pandas as pd
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from cmrseg import __version__
@@ -15,12 +14,14 @@ from cmrseg.curation.pictures import RESULT, load_pictures
 from cmrseg.curation.pictures import Picture as Slices
 from cmrseg.curation.run import RECORDS, CurationRun, Options, Progress, curate
 from cmrseg.io.atomic import write_text
+from cmrseg.report.figures import blank_figure
 from cmrseg.report.html import Picture, Section, Table, render_report
 
 _PICTURES_PER_KIND = 2
 _RESULTS = 12
 _MAX_ROWS = 200
 _COLUMNS = 3
+_PANEL = (2.0, 2.3)  # inches
 _TITLE_WIDTH = 34
 
 
@@ -136,7 +137,7 @@ def _caption(kind: str, count: int) -> str:
 
 def _pairs(examples: list[Slices]) -> Figure:
     """Slices before and after, side by side."""
-    figure = _figure(2 * len(examples), 1)
+    figure = blank_figure(2 * len(examples) * _PANEL[0], _PANEL[1])
     axes = figure.subplots(1, 2 * len(examples), squeeze=False)[0]
     for pair, example in zip(axes.reshape(-1, 2), examples, strict=False):
         _show(pair[0], example.before, f"{example.study}\n{fill(example.told, _TITLE_WIDTH)}")
@@ -153,19 +154,11 @@ def _results(pictures: list[Slices]) -> list[Picture]:
     if not results:
         return []
     columns = min(len(results), 2 * _COLUMNS)
-    figure = _figure(columns, -(-len(results) // columns))
-    for axis, result in zip(
-        figure.subplots(-(-len(results) // columns), columns, squeeze=False).flat, results, strict=False
-    ):
+    rows = -(-len(results) // columns)
+    figure = blank_figure(columns * _PANEL[0], rows * _PANEL[1])
+    for axis, result in zip(figure.subplots(rows, columns, squeeze=False).flat, results, strict=False):
         _show(axis, result.after, f"{result.study}\n{result.told}")
     return [Picture(_without_axes(figure), "The middle slice at the first frame.", "results")]
-
-
-def _figure(columns: int, rows: int) -> Figure:
-    """An empty figure for small pictures."""
-    figure = Figure(figsize=(2.0 * columns, 2.3 * rows), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
 
 
 def _show(axis, image: np.ndarray, title: str) -> None:

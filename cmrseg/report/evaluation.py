@@ -148,7 +148,7 @@ def pick_examples(evaluation: Evaluation) -> list[Example]:
         ranked = images[images["phase"] == phase].sort_values("dice", kind="stable")
         for role, quantile in EXAMPLE_QUANTILES.items():
             row = ranked.iloc[round(quantile * (len(ranked) - 1))]
-            examples.append(_load_example(row, *pairs[row["subject"], int(row["frame"])], role=role))
+            examples.append(load_example(row, *pairs[row["subject"], int(row["frame"])], role=role))
     return examples
 
 
@@ -169,7 +169,7 @@ def software() -> dict[str, str]:
     }
 
 
-def _load_example(row: pd.Series, truth: VolumeRef, other: VolumeRef, *, role: str) -> Example:
+def load_example(row: pd.Series, truth: VolumeRef, other: VolumeRef, *, role: str) -> Example:
     """Pixels of one image and its masks."""
     z = truth.slices.index(row["slice"])
     image, true, pred = (

@@ -63,6 +63,13 @@ def png_bytes(figure: Figure, *, dpi: int = DPI) -> bytes:
     return buffer.getvalue()
 
 
+def blank_figure(width: float, height: float) -> Figure:
+    """Empty figure, size in inches, whose canvas draws without a display."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
 def overlay_figure(examples: Sequence[Example], *, columns: int = 3) -> Figure:
     """Images with thin contours: truth solid, prediction dashed, one colour per structure.
 
@@ -86,7 +93,7 @@ def overlay_figure(examples: Sequence[Example], *, columns: int = 3) -> Figure:
         raise ValueError("examples must hold at least one image, got none")
     columns = min(columns, len(examples))
     rows = -(-len(examples) // columns)
-    figure = _figure(2.6 * columns, 3.05 * rows + 0.45)
+    figure = blank_figure(2.6 * columns, 3.05 * rows + 0.45)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
     for ax in axes:
         ax.set_axis_off()
@@ -117,7 +124,7 @@ def dice_figure(metrics: pd.DataFrame, phases: dict[tuple[str, int], str]) -> Fi
     scores = scores.assign(phase=[phases.get((s, int(f)), "") for s, f in keys])
     structures = [s.name for s in STRUCTURES if s.name in set(scores["structure"])]
     shown = [p for p in PHASE_COLOURS if p in set(scores["phase"])]
-    figure = _figure(5.2, 3.2)
+    figure = blank_figure(5.2, 3.2)
     ax = figure.subplots()
     for i, structure in enumerate(structures):
         for j, phase in enumerate(shown):
@@ -161,7 +168,7 @@ def bland_altman_figure(
     """
     measured, reference = np.asarray(measured, float), np.asarray(reference, float)
     agreement = bland_altman(measured, reference)
-    figure = _figure(4.4, 3.2)
+    figure = blank_figure(4.4, 3.2)
     ax = figure.subplots()
     ax.scatter((measured + reference) / 2, measured - reference, s=16, color=GREY, alpha=0.7, linewidths=0)
     ax.axhline(0, color="#BBBBBB", lw=0.8, zorder=0)
@@ -184,7 +191,7 @@ def learning_curve_figure(history: pd.DataFrame) -> Figure:
     -------
     Figure with three panels over one epoch axis; dotted lines are where a stage begins.
     """
-    figure = _figure(5.2, 6.0)
+    figure = blank_figure(5.2, 6.0)
     loss, dice, rate = figure.subplots(3, sharex=True, height_ratios=(3, 3, 1.4))
     _curve(loss, history, "train_loss", colour=GREY, label="training")
     _curve(loss, history, "valid_loss", colour="#0072B2", label="validation")
@@ -204,16 +211,9 @@ def learning_curve_figure(history: pd.DataFrame) -> Figure:
     return figure
 
 
-def _figure(width: float, height: float) -> Figure:
-    """Empty figure, size in inches, whose canvas draws without a display."""
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
 def _draw_example(ax: Axes, example: Example) -> None:
     """One image with its contours and title."""
-    box = _heart_box(example)
+    box = heart_box(example)
     image = example.image[box]
     low, high = np.percentile(image, (1, 99))
     ax.imshow(image.T, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), interpolation="bilinear")
@@ -236,7 +236,7 @@ def _contours(ax: Axes, mask: np.ndarray, style: str) -> None:
             ax.contour(*grid, inside, [0.5], colors=COLOURS[label], linewidths=1.0, linestyles=style)
 
 
-def _heart_box(example: Example) -> tuple[slice, slice]:
+def heart_box(example: Example) -> tuple[slice, slice]:
     """Square around both masks with a margin, the whole image where they are empty."""
     either = example.predicted > 0
     if example.truth is not None:

@@ -38,7 +38,7 @@ def test_validation_and_classes_are_those_of_all_images(disks, tiny, tmp_path, s
 
 
 def test_a_run_remembers_its_subset(disks, tiny, tmp_path, subsets):
-    path, table = subsets
+    path, _ = subsets
     config = tiny(subset=f"{path}:v1")
     run = train(config, disks, tmp_path / "out")
     told = json.loads((run.out / "config.json").read_text())
@@ -58,7 +58,7 @@ def test_a_run_is_not_resumed_with_other_images(disks, tiny, tmp_path, subsets):
 def test_images_that_the_data_lacks_are_refused(disks, tiny, tmp_path, subsets):
     path, table = subsets
     write_subsets(table.assign(Id=table["Id"].replace({"s0": "elsewhere"}), v1=True), path)
-    with pytest.raises(DataError, match="2 of the 6 images of subset .* are no training images"):
+    with pytest.raises(DataError, match=r"2 of the 6 images of subset .* are no training images"):
         train(tiny(subset=f"{path}:v1"), disks, tmp_path / "out")
 
 

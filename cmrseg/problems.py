@@ -35,6 +35,12 @@ def problem_table(problems: list[Problem]) -> pd.DataFrame:
     return pd.DataFrame([asdict(p) for p in problems], columns=list(PROBLEM_COLUMNS))
 
 
+def read_problems(path: Path) -> list[Problem]:
+    """The problems of a table that `problem_table` gave."""
+    table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
+    return [Problem(**row) for row in table.to_dict("records")]
+
+
 def existing_folder(path: Path, what: str) -> Path:
     """The folder itself, if it is there and holds something.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,11 +14,12 @@ from cmrseg.data.predictions import NOT_EVALUATED
 from cmrseg.data.truth import true_volumes_for, usable_true_volumes
 from cmrseg.evaluation import evaluate_masks
 from cmrseg.evaluation.summary import NO_EF_ERROR_POINTS, summarise
-from cmrseg.io.atomic import write_table, write_text
+from cmrseg.io.atomic import write_table
 from cmrseg.io.checksum import sha256_of
 from cmrseg.labels import near_matches
 from cmrseg.predict import predict
-from cmrseg.problems import DataError, Problem, problem_table
+from cmrseg.problems import DataError, Problem, problem_table, read_problems
+from cmrseg.studies.keys import begin, finish, is_scored, sha256
 from cmrseg.training.config import RunOptions, TrainConfig, base_config, with_run_options
 from cmrseg.training.fit import MODEL_FILE, TrainingRun, train
 from cmrseg.training.log import Listener
@@ -30,7 +30,6 @@ PARTS = ("architecture", "loss", "train_set", "augmentation", "size", "recipe")
 SCORE_COLUMNS = ("recipe", "subject", "structure", "metric", "value", "unit")
 SEARCH_COLUMNS = ("step", "recipe", "metric", "mean", "sd", "median", "iqr", "n", "best")
 SCORES_FILE, PROBLEMS_FILE = "scores.csv", "search_problems.tsv"
-RUN_KEY, SCORE_KEY = "run.key", "scores.key"
 
 
 @dataclass(frozen=True)
@@ -191,26 +190,22 @@ class Scored:
 def _scored(config: TrainConfig, data: Path, folder: Path, setup: SearchSetup, listener: Listener) -> Scored:
     """Train and score a recipe, as far as that has not been done."""
     run_key = _run_key(config, data, setup)
-    score_key = _sha256(run_key, *_contents(setup.truth))
-    if _text(folder / SCORE_KEY) == score_key:
+    score_key = sha256(run_key, *_contents(setup.truth))
+    if is_scored(folder, score_key):
         return _read_scored(folder)
-    begun = (folder / "config.json").exists()
-    if begun and _text(folder / RUN_KEY) != run_key:
-        raise DataError(f"{folder} was trained with other settings or data; name another --out, or delete it")
-    write_text(run_key, folder / RUN_KEY)
+    begun = begin(folder, run_key)
     run = train(config, data, folder, resume=begun, listener=listener, **setup.training)
     scored = _score(run, config.recipe, setup.truth)
     write_table(scored.scores, folder / SCORES_FILE)
     write_table(problem_table(scored.problems), folder / PROBLEMS_FILE)
-    write_text(score_key, folder / SCORE_KEY)
+    finish(folder, score_key)
     return scored
 
 
 def _read_scored(folder: Path) -> Scored:
     """What an earlier call has found."""
-    problems = pd.read_csv(folder / PROBLEMS_FILE, sep="\t", dtype=str, keep_default_na=False)
     scores = pd.read_csv(folder / SCORES_FILE, dtype={"subject": str})
-    return Scored(scores, [Problem(**row) for row in problems.to_dict("records")])
+    return Scored(scores, read_problems(folder / PROBLEMS_FILE))
 
 
 def _score(run: TrainingRun, recipe: str, truth: Path | None) -> Scored:
@@ -280,7 +275,7 @@ def _run_key(config: TrainConfig, data: Path, setup: SearchSetup) -> str:
     """Changes when a run would be another one: by its settings, its data folder, its confidence sets."""
     confidence = setup.training.get("confidence")
     start = Path(config.start)
-    return _sha256(
+    return sha256(
         repr(config),
         str(data.resolve()),
         confidence_sha256(confidence) if confidence else "",
@@ -293,13 +288,3 @@ def _contents(truth: Path | None) -> list[str]:
     if truth is None:
         return []
     return [sha256_of([truth] if truth.is_file() else sorted(p for p in truth.iterdir() if p.is_file()))]
-
-
-def _sha256(*parts: str) -> str:
-    """One number for several texts."""
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-def _text(path: Path) -> str:
-    """A text file, empty where there is none."""
-    return path.read_text(encoding="utf-8").strip() if path.exists() else ""

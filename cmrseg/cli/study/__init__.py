@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from cmrseg.cli.study import frames, search
+from cmrseg.cli.study import curves, frames, search, subsets
 
 app = typer.Typer(help="Studies over many training runs.", no_args_is_help=True)
 
@@ -14,5 +14,7 @@ def study() -> None:
     """Studies over many training runs."""
 
 
+app.command("subsets")(subsets.subsets)
 app.command("search")(search.search)
 app.command("frames")(frames.frames)
+app.command("curves")(curves.curves)

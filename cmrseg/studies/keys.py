@@ -1,0 +1,52 @@
+"""What a finished run was made of, so that a stopped study goes on and a changed one is noticed."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from cmrseg.io.atomic import write_text
+from cmrseg.problems import DataError
+
+RUN_KEY, SCORE_KEY = "run.key", "scores.key"
+
+
+def sha256(*parts: str) -> str:
+    """One number for several texts."""
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def is_scored(folder: Path, key: str) -> bool:
+    """Whether a run of this key is finished and scored."""
+    return _text(folder / SCORE_KEY) == key
+
+
+def refuse_another(folder: Path, key: str) -> bool:
+    """Whether a run of this key was begun in a folder.
+
+    Raises
+    ------
+    DataError
+        If another one was.
+    """
+    begun = (folder / "config.json").exists()
+    if begun and _text(folder / RUN_KEY) != key:
+        raise DataError(f"{folder} was trained with other settings or data; name another --out, or delete it")
+    return begun
+
+
+def begin(folder: Path, key: str) -> bool:
+    """Write down the key of a run that starts or goes on; whether it goes on."""
+    begun = refuse_another(folder, key)
+    write_text(key, folder / RUN_KEY)
+    return begun
+
+
+def finish(folder: Path, key: str) -> None:
+    """Write down that a run is scored."""
+    write_text(key, folder / SCORE_KEY)
+
+
+def _text(path: Path) -> str:
+    """A text file, empty where there is none."""
+    return path.read_text(encoding="utf-8").strip() if path.exists() else ""

@@ -1,4 +1,4 @@
-"""``cmrseg zoo``."""
+"""``cmrseg zoo add``."""
 
 from __future__ import annotations
 
@@ -7,41 +7,9 @@ from typing import Annotated
 
 import typer
 
-from cmrseg.cli.console import note, out, show_table
-
-app = typer.Typer(help="The pretrained models.", no_args_is_help=True)
+from cmrseg.cli.console import note
 
 
-@app.command("list")
-def list_models() -> None:
-    """All models of the zoo."""
-    from cmrseg.zoo.manifest import read_manifest
-
-    rows = [
-        (
-            e.name,
-            ", ".join(f"{name} {value:.3f}" for name, value in e.dice.items()),
-            e.trained_on,
-            e.licence,
-            f"{e.bytes / 1e6:.1f} MB",
-            "embedded",
-        )
-        for e in read_manifest().values()
-    ]
-    show_table("model zoo", ("name", "Dice", "trained on", "licence", "size", "where"), rows)
-
-
-@app.command()
-def show(name: Annotated[str, typer.Argument(help="Name of a model.")]) -> None:
-    """The card of a model: what it is for, how it was made, how good it is, its licence."""
-    from rich.markdown import Markdown
-
-    from cmrseg.zoo.manifest import read_card
-
-    out.print(Markdown(read_card(name)))
-
-
-@app.command()
 def add(
     file: Annotated[Path, typer.Argument(help="Model file of a training run.")],
     card: Annotated[

@@ -25,7 +25,6 @@ MEASURES = {
     "ESV": ("true_LVESV", "true ESV (ml)"),
 }
 SIGNIFICANT = 0.05
-BINS = 24
 HEADROOM = 3.0
 _COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00")  # of Okabe and Ito
 _OUTSIDE = "#AAAAAA"
@@ -128,9 +127,8 @@ def deviation_figure(found: Confidence) -> Figure:
     ax = figure.subplots()
     limit = HEADROOM * max(found.thresholds)
     colours = _colours(found.sets)
-    _scatter(ax, found.counted, _OUTSIDE)
-    for name in reversed(found.sets):  # the smallest set lies on top
-        _scatter(ax, found.sets[name], colours[name])
+    for part, colour in _layers(found):
+        _scatter(ax, 100 * part["dia_perc"], 100 * part["sys_perc"], colour, total=len(found.counted))
     for colour, t in zip(colours.values(), found.thresholds, strict=True):
         ax.add_patch(Rectangle((-t, -t), 2 * t, 2 * t, fill=False, edgecolor=colour, lw=1.3, zorder=4))
     outside = (100 * found.counted[["dia_perc", "sys_perc"]].abs() > limit).any(axis=1).sum()
@@ -140,7 +138,37 @@ def deviation_figure(found: Confidence) -> Figure:
     ax.set_title(f"n = {len(found.counted)}, of which {outside} lie outside the axes", fontsize=9)
     ax.set_xlabel("EDV, predicted - true (% of true)")
     ax.set_ylabel("ESV, predicted - true (% of true)")
-    _legend(figure, {f"{name}: {len(found.sets[name])}": colour for name, colour in colours.items()})
+    _legend(figure, _sized(found))
+    return figure
+
+
+def volume_figure(found: Confidence) -> Figure:
+    """Predicted against true volumes, the borders of the sets as lines.
+
+    An examination is of a set when both its points lie between the lines of the set.
+
+    Parameters
+    ----------
+    found
+        What `cmrseg.confidence.confidence` found.
+
+    Returns
+    -------
+    Figure with one panel for EDV and one for ESV; the colour is that of the smallest set.
+    """
+    figure = blank_figure(8.6, 4.6)
+    colours = _colours(found.sets)
+    for ax, phase in zip(figure.subplots(1, 2), ("EDV", "ESV"), strict=True):
+        true, predicted = f"true_LV{phase}", f"predicted_LV{phase}"
+        end = 1.05 * found.counted[[true, predicted]].max(axis=None)
+        for part, colour in _layers(found):
+            _scatter(ax, part[true], part[predicted], colour, total=len(found.counted))
+        for colour, t in zip(colours.values(), found.thresholds, strict=True):
+            for slope in (1 - t / 100, 1 + t / 100):
+                ax.axline((0, 0), slope=slope, color=colour, lw=1)
+        ax.set(xlim=(0, end), ylim=(0, end), aspect="equal")
+        ax.set(xlabel=f"true {phase} (ml)", ylabel=f"predicted {phase} (ml)")
+    _legend(figure, {**_sized(found), "in no set": _OUTSIDE})
     return figure
 
 
@@ -160,7 +188,7 @@ def distribution_figure(found: Confidence) -> Figure:
     colours = _colours(found.sets)
     for ax, (column, label) in zip(figure.subplots(1, len(MEASURES)), MEASURES.values(), strict=True):
         values = found.counted[column]
-        bins = np.histogram_bin_edges(values, bins=BINS)
+        bins = np.histogram_bin_edges(values, bins="rice")  # more for more examinations
         ax.hist(values, bins, weights=_percent(values), color=_OUTSIDE, alpha=0.5)
         for name, part in found.sets.items():
             shares = _percent(part[column])
@@ -236,9 +264,20 @@ def _percent(values: pd.Series) -> np.ndarray:
     return np.full(len(values), 100 / max(1, len(values)))
 
 
-def _scatter(ax: Axes, table: pd.DataFrame, colour: str) -> None:
-    """Deviations in percent as points."""
-    ax.scatter(100 * table["dia_perc"], 100 * table["sys_perc"], s=7, color=colour, linewidths=0)
+def _layers(found: Confidence) -> list[tuple[pd.DataFrame, str]]:
+    """Examinations and their colour, the smallest set last: it lies on top."""
+    colours = _colours(found.sets)
+    return [(found.counted, _OUTSIDE), *((found.sets[name], colours[name]) for name in reversed(found.sets))]
+
+
+def _sized(found: Confidence) -> dict[str, str]:
+    """Colours of the sets by name and size."""
+    return {f"{name}: {len(found.sets[name])}": colour for name, colour in _colours(found.sets).items()}
+
+
+def _scatter(ax: Axes, x: pd.Series, y: pd.Series, colour: str, *, total: int) -> None:
+    """Points that are larger where there are few."""
+    ax.scatter(x, y, s=np.clip(3000 / max(1, total), 7, 24), color=colour, linewidths=0)
 
 
 def _legend(figure: Figure, colours: Mapping[str, str]) -> None:

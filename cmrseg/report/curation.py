@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from textwrap import fill
 
@@ -10,18 +11,19 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from cmrseg import __version__
+from cmrseg.cine import Cine
 from cmrseg.curation.pictures import RESULT, load_pictures
 from cmrseg.curation.pictures import Picture as Slices
 from cmrseg.curation.run import RECORDS, CurationRun, Options, Progress, curate
 from cmrseg.io.atomic import write_text
+from cmrseg.problems import DataError
 from cmrseg.report.figures import blank_figure
 from cmrseg.report.html import Picture, Section, Table, render_report
 
 _PICTURES_PER_KIND = 2
 _RESULTS = 12
 _MAX_ROWS = 200
-_COLUMNS = 3
-_PANEL = (2.0, 2.3)  # inches
+_WIDTH = 2.0  # of a picture, inches
 _TITLE_WIDTH = 34
 
 
@@ -46,7 +48,7 @@ def write_curation_report(run: CurationRun, target: Path, options: Options) -> P
     options
         What it was called with.
     """
-    pictures = [p for path in sorted((target / RECORDS).glob("*.npz")) for p in load_pictures(path)]
+    pictures = _pictures(target)
     ok = run.studies["status"] == "ok"
     summary = (
         f"{int(ok.sum())} of {len(ok)} studies were written as short-axis cines, "
@@ -72,6 +74,87 @@ def write_curation_report(run: CurationRun, target: Path, options: Options) -> P
         render_report("Curation of short-axis cines", sections, provenance=provenance, summary=summary),
         target / "report.html",
     )
+
+
+def repair_figure(target: Path, study: str) -> Figure:
+    """Slices of a study before and after their repairs.
+
+    Parameters
+    ----------
+    target
+        Folder that `cmrseg.curation.run.curate` wrote.
+    study
+        Its name in ``studies.tsv``.
+
+    Returns
+    -------
+    Figure with one slice per kind of problem that removed slices or moved their pixels.
+
+    Raises
+    ------
+    DataError
+        If there is no such picture.
+    """
+    repairs = [p for p in _pictures(target) if p.study == study and p.kind != RESULT]
+    if not repairs:
+        raise DataError(f"{target} has no picture of a repair of study '{study}'; see problems.tsv")
+    return _pairs(repairs)
+
+
+def cine_mosaic(cine: Cine, *, z: int | None = None, t: int = 0, columns: int = 5) -> Figure:
+    """All slices at one frame, or one slice at all frames.
+
+    Parameters
+    ----------
+    cine
+        Array of shape ``(x, y, z, t)``.
+    z
+        Show this slice at all frames, whatever ``t`` is.
+    t
+        Show all slices at this frame.
+    columns
+        Images per row.
+    """
+    if z is None:
+        images = [(f"slice {i}", image.T) for i, image in enumerate(np.moveaxis(cine.array[..., t], 2, 0))]
+    else:
+        times = [f"{ms:.0f} ms" for ms in cine.frame_times_ms]
+        frames = times or [f"frame {i}" for i in range(cine.array.shape[3])]
+        images = [(name, cine.array[:, :, z, i].T) for i, name in enumerate(frames)]
+    return mosaic_figure(images, columns=columns)
+
+
+def mosaic_figure(images: Sequence[tuple[str, np.ndarray]], *, columns: int = 5) -> Figure:
+    """Grey images with their titles, one window for all.
+
+    Parameters
+    ----------
+    images
+        Title and grey values, shape ``(rows, columns)`` in pixels, of at least one image; an empty one leaves
+        a blank panel.
+    columns
+        Images per row.
+    """
+    columns = min(columns, len(images))
+    rows = -(-len(images) // columns)
+    lines = max(title.count("\n") + 1 for title, _ in images)
+    tallest = max((image.shape[0] / image.shape[1] for _, image in images if image.size), default=1)
+    figure = blank_figure(columns * _WIDTH, rows * (_WIDTH * tallest + 0.1 + 0.13 * lines))
+    high = np.percentile(np.concatenate([image.ravel() for _, image in images]), 99.5)
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axis in axes:
+        axis.set_anchor("N")  # titles of a row stand at one height
+        axis.axis("off")
+    for axis, (title, image) in zip(axes, images, strict=False):
+        axis.set_title(title, fontsize=7, parse_math=False)
+        if image.size:
+            axis.imshow(image, cmap="gray", vmin=0, vmax=max(high, 1e-6))
+    return figure
+
+
+def _pictures(target: Path) -> list[Slices]:
+    """What was kept of all studies."""
+    return [p for path in sorted((target / RECORDS).glob("*.npz")) for p in load_pictures(path)]
 
 
 def _problem_tables(run: CurationRun) -> list[Table]:
@@ -135,40 +218,18 @@ def _caption(kind: str, count: int) -> str:
     return f"{kind.capitalize()}{shown}: the slice as it was measured, and what became of it."
 
 
-def _pairs(examples: list[Slices]) -> Figure:
+def _pairs(examples: Sequence[Slices]) -> Figure:
     """Slices before and after, side by side."""
-    figure = blank_figure(2 * len(examples) * _PANEL[0], _PANEL[1])
-    axes = figure.subplots(1, 2 * len(examples), squeeze=False)[0]
-    for pair, example in zip(axes.reshape(-1, 2), examples, strict=False):
-        _show(pair[0], example.before, f"{example.study}\n{fill(example.told, _TITLE_WIDTH)}")
-        if example.after.size:
-            _show(pair[1], example.after, "\nrepaired")
-        else:
-            pair[1].text(0.5, 0.5, "removed", ha="center", va="center")
-    return _without_axes(figure)
+    images = []
+    for example in examples:
+        images.append((f"{example.study}\n{fill(example.told, _TITLE_WIDTH)}", example.before))
+        images.append(("repaired" if example.after.size else "removed", example.after))
+    return mosaic_figure(images, columns=4)
 
 
 def _results(pictures: list[Slices]) -> list[Picture]:
     """A middle slice of the first studies."""
-    results = [p for p in pictures if p.kind == RESULT][:_RESULTS]
+    results = [(f"{p.study}\n{p.told}", p.after) for p in pictures if p.kind == RESULT][:_RESULTS]
     if not results:
         return []
-    columns = min(len(results), 2 * _COLUMNS)
-    rows = -(-len(results) // columns)
-    figure = blank_figure(columns * _PANEL[0], rows * _PANEL[1])
-    for axis, result in zip(figure.subplots(rows, columns, squeeze=False).flat, results, strict=False):
-        _show(axis, result.after, f"{result.study}\n{result.told}")
-    return [Picture(_without_axes(figure), "The middle slice at the first frame.", "results")]
-
-
-def _show(axis, image: np.ndarray, title: str) -> None:
-    """One small picture."""
-    axis.imshow(image, cmap="gray", vmin=0, vmax=255)
-    axis.set_title(title, fontsize=7, parse_math=False)
-
-
-def _without_axes(figure: Figure) -> Figure:
-    """Pictures need no ticks."""
-    for axis in figure.axes:
-        axis.axis("off")
-    return figure
+    return [Picture(mosaic_figure(results, columns=6), "The middle slice at the first frame.", "results")]

@@ -92,15 +92,18 @@ def overlay_figure(examples: Sequence[Example], *, columns: int = 3) -> Figure:
     if not examples:
         raise ValueError("examples must hold at least one image, got none")
     columns = min(columns, len(examples))
-    rows = -(-len(examples) // columns)
-    figure = blank_figure(2.6 * columns, 3.05 * rows + 0.45)
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    rows = [examples[i : i + columns] for i in range(0, len(examples), columns)]
+    heights = [max(map(_height_ratio, row)) for row in rows]
+    keys = min(5, 3 * columns)  # of the legend, as many in a line as there is room for
+    figure = blank_figure(2.6 * columns, sum(0.5 + 2.5 * h for h in heights) + (0.3 if keys == 5 else 0.5))
+    axes = figure.subplots(len(rows), columns, squeeze=False, height_ratios=heights).ravel()
     for ax in axes:
         ax.set_axis_off()
+        ax.set_anchor("N")  # titles of a row stand at one height
     for ax, example in zip(axes, examples, strict=False):
         _draw_example(ax, example)
     figure.legend(
-        handles=_contour_legend(examples), loc="outside lower center", ncols=5, fontsize=8, frameon=False
+        handles=_contour_legend(examples), loc="outside lower center", ncols=keys, fontsize=8, frameon=False
     )
     return figure
 
@@ -218,16 +221,26 @@ def _draw_example(ax: Axes, example: Example) -> None:
     low, high = np.percentile(image, (1, 99))
     ax.imshow(image.T, cmap="gray", vmin=low, vmax=max(high, low + 1e-6), interpolation="bilinear")
     if example.truth is not None:
-        _contours(ax, example.truth[box], "solid")
-    _contours(ax, example.predicted[box], "dashed")
+        draw_contours(ax, example.truth[box])
+    draw_contours(ax, example.predicted[box], style="dashed")
     head = f"{example.role}: {example.subject}" if example.role else example.subject
     score = f"Dice {example.dice:.2f}" if np.isfinite(example.dice) else ""
     parts = [example.phase, f"slice {example.slice}", score]
     ax.set_title(f"{head}\n{', '.join(p for p in parts if p)}", fontsize=8)
 
 
-def _contours(ax: Axes, mask: np.ndarray, style: str) -> None:
-    """Outlines of all structures; that of MYO is the epicardium, because the LV's is the endocardium."""
+def draw_contours(ax: Axes, mask: UInt8[np.ndarray, "x y"], *, style: str = "solid") -> None:
+    """Outlines of all structures; that of MYO is the epicardium, because the LV's is the endocardium.
+
+    Parameters
+    ----------
+    ax
+        Shows the image with x to the right and y down.
+    mask
+        `Label` ids, shape ``(x, y)``.
+    style
+        Of the lines.
+    """
     regions = {Label.MYO: (Label.MYO, Label.LV), Label.RV: (Label.RV,), Label.LV: (Label.LV,)}
     for label, region in regions.items():
         if (mask == label).any():
@@ -248,6 +261,12 @@ def heart_box(example: Example) -> tuple[slice, slice]:
     centres = [(start + stop) / 2 for start, stop in spans]
     x, y = (slice(max(0, int(c - half)), int(c + half)) for c in centres)
     return x, y
+
+
+def _height_ratio(example: Example) -> float:
+    """Height of a cropped image over its width."""
+    width, height = example.image[heart_box(example)].shape
+    return height / width
 
 
 def _contour_legend(examples: Sequence[Example]) -> list[Line2D]:

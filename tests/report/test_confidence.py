@@ -3,7 +3,14 @@
 import pandas as pd
 import pytest
 
-from cmrseg.report.confidence import confidence_to, headline, under_represented
+from cmrseg.confidence import confidence
+from cmrseg.report.confidence import (
+    confidence_to,
+    distribution_figure,
+    headline,
+    under_represented,
+    volume_figure,
+)
 
 
 @pytest.fixture
@@ -48,3 +55,23 @@ def test_extremes_that_a_set_lacks_are_said():
         rows |= {f"{extreme}_percent": [10.0, 10.0, 10.0], f"p_{extreme}": [1.0, 0.5, 0.5]}
     table = pd.DataFrame(rows).assign(EF_above_70_percent=[8, 2, 7.0], p_EF_above_70=[1, 0.01, 0.4])
     assert under_represented(table) == ["Fewer examinations with EF above 70 %: p5 2.0 %; all 8.0 %."]
+
+
+def test_volumes_are_drawn_with_the_borders_of_the_sets(tables):
+    edv, esv = volume_figure(confidence(*tables[:2])).axes
+    assert [len(ax.lines) for ax in (edv, esv)] == [6, 6]
+    assert sorted(line.get_slope() for line in edv.lines) == pytest.approx([0.85, 0.9, 0.95, 1.05, 1.1, 1.15])
+    assert [len(points.get_offsets()) for points in esv.collections] == [3, 2, 2, 1]  # all, p15, p10, p5
+    assert edv.collections[0].get_offsets().tolist() == [[100, 100], [100, 110], [100, 150]]
+
+
+def test_more_examinations_have_more_bins(tmp_path):
+    def bins(n):
+        rows = pd.DataFrame({"study": range(n), "EDV_ml": range(100, 100 + n), "ESV_ml": range(40, 40 + n)})
+        rows.to_csv(tmp_path / "volumes.csv", index=False)
+        truth = rows.set_axis(["Id", "Diastole", "Systole"], axis=1)
+        truth.to_csv(tmp_path / "truth.csv", index=False)
+        found = confidence(tmp_path / "volumes.csv", tmp_path / "truth.csv", thresholds=[5])
+        return len(distribution_figure(found).axes[1].patches) - 1  # the set is one line
+
+    assert (bins(1), bins(30), bins(1140)) == (1, 7, 21)

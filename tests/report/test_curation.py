@@ -18,7 +18,8 @@ from cmrseg.curation.rules import Rules
 from cmrseg.curation.run import Options
 from cmrseg.phantom.dicom import Identity, dicom_datasets, write_datasets
 from cmrseg.phantom.faults import inject
-from cmrseg.report.curation import curate_and_report
+from cmrseg.problems import DataError
+from cmrseg.report.curation import cine_mosaic, curate_and_report, mosaic_figure, repair_figure
 
 IDS = Options(keep_ids=True)
 
@@ -170,3 +171,38 @@ def test_many_studies_make_a_short_page(tmp_path):
     page = report(tmp_path, *(faulty("rotation", patient=f"P{n}", seed=n) for n in range(8)))
     assert page.count("<img") == 2
     assert "of 8 studies" in page
+
+
+def test_the_repairs_of_a_study_are_a_figure(tmp_path):
+    report(tmp_path, faulty("rotation"), faulty("collision", patient="P2", seed=2))
+    rotated, removed = (repair_figure(tmp_path / "out", study).axes for study in ("P1", "P2"))
+    assert [ax.get_title().partition("\n")[0] for ax in rotated] == ["P1", "repaired"]
+    assert np.ptp(rotated[1].images[0].get_array()) > 100
+    assert [ax.get_title().partition("\n")[0] for ax in removed] == ["P2", "removed"]
+    assert [len(ax.images) for ax in removed] == [1, 0]
+
+
+def test_a_study_without_repairs_has_no_figure(tmp_path):
+    report(tmp_path, datasets())
+    with pytest.raises(DataError, match=r"no picture of a repair of study 'P1'; see problems\.tsv"):
+        repair_figure(tmp_path / "out", "P1")
+
+
+def test_a_cine_is_shown_by_slices_or_by_frames():
+    array = np.arange(4 * 5 * 3 * 2, dtype=float).reshape(4, 5, 3, 2)
+    cine = Cine(array, (1.0, 1.0, 8.0), frame_times_ms=(0.0, 50.0))
+    slices, frames = cine_mosaic(cine, t=1).axes, cine_mosaic(cine, z=2).axes
+    assert [ax.get_title() for ax in slices] == ["slice 0", "slice 1", "slice 2"]
+    assert [ax.get_title() for ax in frames] == ["0 ms", "50 ms"]
+    np.testing.assert_array_equal(slices[2].images[0].get_array(), array[:, :, 2, 1].T)
+    np.testing.assert_array_equal(frames[1].images[0].get_array(), array[:, :, 2, 1].T)
+
+
+def test_frames_without_times_have_numbers():
+    cine = Cine(np.ones((4, 5, 1, 2)), (1.0, 1.0, 8.0))
+    assert [ax.get_title() for ax in cine_mosaic(cine, z=0).axes] == ["frame 0", "frame 1"]
+
+
+def test_images_of_a_mosaic_share_their_window():
+    dark, bright = mosaic_figure([("a", np.full((4, 4), 10.0)), ("b", np.full((4, 4), 90.0))]).axes
+    assert dark.images[0].get_clim() == bright.images[0].get_clim() == (0, 90)

@@ -53,6 +53,24 @@ def test_panels_without_an_image_are_empty():
     assert not axes[5].images
 
 
+@pytest.mark.parametrize("count", [1, 3, 4, 8])
+@pytest.mark.parametrize("shape", [(40, 40), (60, 40), (40, 60)])
+def test_overlays_fill_their_figure(count, shape):
+    """Titles and legend lie inside, and nothing but the legend below the images."""
+    blank = np.zeros(shape, np.uint8)
+    blank[0, :3] = Label.LV
+    blank[-1, -1] = Label.MYO
+    shown = Example(np.zeros(shape), blank, blank, "p1", "ED", 0, 0.5, "best")
+    figure = overlay_figure([shown] * count, columns=4)
+    png_bytes(figure, dpi=100)
+    inside = figure.bbox.padded(1)
+    boxes = [ax.title.get_window_extent() for ax in figure.axes if ax.images]
+    (legend,) = (each.get_window_extent() for each in figure.legends)
+    assert all(inside.contains(*corner) for box in [*boxes, legend] for corner in (box.min, box.max))
+    lowest = min(ax.get_window_extent().y0 for ax in figure.axes if ax.images)
+    assert 0 <= lowest - legend.y1 < 0.25 * 100  # inches times dpi
+
+
 def test_overlays_need_an_example():
     with pytest.raises(ValueError, match="at least one image"):
         overlay_figure([])

@@ -19,7 +19,7 @@ from cmrseg.studies.curves import RUN, is_random, structures_in, with_smoothed
 SIZE_COLOURS = ("#000000", "#0072B2", "#009E73", "#D55E00", "#E69F00", "#56B4E9")
 ESED_COLOUR = "#CC79A7"
 DOTTED = (0, (1, 1.2))
-TITLES = {"R": "R: random weights", "TL": "TL: ImageNet", "TL2": "TL²: ImageNet, then cine"}
+TITLES = {"R": "R: random weights", "TL": "TL: ImageNet", "TL2": "TL²: pretrained on cine"}
 DEPTH = 0.2  # of the Dice axis: the paper compares 0.75 to 0.92, but R and TL begin near 0
 THOUSAND = 1000
 
@@ -79,21 +79,19 @@ def _draw_curves(ax: Axes, log: pd.DataFrame, column: str, colours: dict[str, st
     for subset in log["subset"].unique()[::-1]:
         seen, seeds = _on_one_grid(log[log["subset"] == subset], column)
         style = {"color": colours[subset], "ls": DOTTED if is_random(subset) else "solid", "lw": width}
-        ax.plot(seen / THOUSAND, np.nanmean(seeds, axis=0), **style)
+        ax.plot(seen / THOUSAND, seeds.mean(axis=0), **style)
         if len(seeds) > 1:
-            band = np.nanmin(seeds, axis=0), np.nanmax(seeds, axis=0)
+            band = seeds.min(axis=0), seeds.max(axis=0)
             ax.fill_between(seen / THOUSAND, *band, color=colours[subset], alpha=0.15, lw=0)
     ax.grid(color="#E5E5E5", lw=0.6)
     ax.set_axisbelow(True)
 
 
 def _on_one_grid(log: pd.DataFrame, column: str) -> tuple[np.ndarray, np.ndarray]:
-    """Images seen at which any seed was validated, and every seed's value there (interpolated)."""
-    seen = np.unique(log["images_seen"])
-    seeds = [
-        np.interp(seen, run["images_seen"], run[column], left=np.nan, right=np.nan)
-        for _, run in log.groupby("seed")
-    ]
+    """Images seen at which any seed was validated, where all have values, and these (interpolated)."""
+    spans = log.groupby("seed")["images_seen"].agg(["min", "max"])
+    seen = np.unique(log["images_seen"].clip(spans["min"].max(), spans["max"].min()))
+    seeds = [np.interp(seen, run["images_seen"], run[column]) for _, run in log.groupby("seed")]
     return seen, np.array(seeds)
 
 

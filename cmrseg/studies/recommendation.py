@@ -221,7 +221,7 @@ def _compared(study: _Study, behind: Interval) -> str:
     full = f"the full set of {best['subjects']}{other}"
     if behind.value <= 0:
         return f"no worse than {full}"
-    return f"within {math.ceil(round(behind.value * 1000, 6)) / 1000:.3f} of {full}"
+    return f"within {behind.value:.3f} of {full}"
 
 
 def _next_smaller(study: _Study) -> pd.Series | None:

@@ -16,7 +16,9 @@ from cmrseg.models.registry import Architecture, register
 from cmrseg.problems import DataError
 
 _BUILD_SIZE = (64, 64)  # only decides where the encoder halves; the network takes any multiple of 32
-_TORCHVISION_NAMES = {"r18": "resnet18", "r34": "resnet34", "r50": "resnet50", "v16": "vgg16_bn"}
+_TORCHVISION_NAMES = {
+    "r18": "resnet18", "r34": "resnet34", "r50": "resnet50", "v16": "vgg16_bn", "sq11": "squeezenet1_1",
+}  # fmt: skip
 
 
 def build_fastai_unet(in_channels: int, classes: int, *, backbone: str) -> nn.Module:
@@ -29,7 +31,7 @@ def build_fastai_unet(in_channels: int, classes: int, *, backbone: str) -> nn.Mo
     classes
         Output classes, background included.
     backbone
-        ``r18``, ``r34``, ``r50`` or ``v16``.
+        ``r18``, ``r34``, ``r50``, ``v16`` or ``sq11``.
 
     Returns
     -------
@@ -38,10 +40,10 @@ def build_fastai_unet(in_channels: int, classes: int, *, backbone: str) -> nn.Mo
     """
     import torchvision
     from fastai.layers import ToTensorBase
-    from fastai.vision.learner import create_unet_model
+    from fastai.vision.models.unet import DynamicUnet
 
     arch = getattr(torchvision.models, _TORCHVISION_NAMES[backbone])
-    model = create_unet_model(arch, classes, _BUILD_SIZE, pretrained=False, n_in=in_channels)
+    model = DynamicUnet(_body(arch(weights=None), backbone, in_channels), classes, _BUILD_SIZE)
     if isinstance(model.layers[-1], ToTensorBase):
         model.layers = model.layers[:-1]
     return model
@@ -49,6 +51,9 @@ def build_fastai_unet(in_channels: int, classes: int, *, backbone: str) -> nn.Mo
 
 def load_imagenet(model: nn.Module, backbone: str, file: Path | None = None) -> str:
     """Put ImageNet weights into the encoder of a U-Net.
+
+    A file whose batch norms were folded into the convolutions gives a weaker start: in training, batch norm
+    divides by the batch's own spread, and the scale that was folded in is lost.
 
     Parameters
     ----------
@@ -69,7 +74,6 @@ def load_imagenet(model: nn.Module, backbone: str, file: Path | None = None) -> 
         If the weights cannot be downloaded or read, or none of them fits.
     """
     import torchvision
-    from fastai.vision.learner import create_body, model_meta
 
     arch = getattr(torchvision.models, _TORCHVISION_NAMES[backbone])
     state = _download(backbone) if file is None else _read(file)
@@ -81,10 +85,21 @@ def load_imagenet(model: nn.Module, backbone: str, file: Path | None = None) -> 
             f"no tensor of {file or 'the download'} fits the encoder {backbone}; is it another network?"
         )
     classifier.load_state_dict(fitting, strict=False)
-    body = create_body(classifier, n_in=3, pretrained=False, cut=model_meta[arch]["cut"])
-    model.layers[0].load_state_dict(body.state_dict())
+    model.layers[0].load_state_dict(_body(classifier, backbone, 3).state_dict())
     source = file.name if file else "torchvision"
     return f"ImageNet encoder from {source}: {len(fitting)} of {len(state)} tensors fit"
+
+
+def _body(classifier: nn.Module, backbone: str, in_channels: int) -> nn.Module:
+    """The layers of a classifier that become the encoder."""
+    import torchvision
+    from fastai.vision.learner import create_body, model_meta
+
+    cut = model_meta[getattr(torchvision.models, _TORCHVISION_NAMES[backbone])]["cut"]
+    body = create_body(classifier, n_in=in_channels, pretrained=False, cut=cut)
+    # fastai wraps SqueezeNet and VGG into one layer; `DynamicUnet` looks for halvings between layers and then
+    # makes no skip connections. v16 stays as `unet_learner` gives it, or models of v16 could not be read.
+    return body[0] if backbone == "sq11" else body
 
 
 def _download(backbone: str) -> dict[str, torch.Tensor]:

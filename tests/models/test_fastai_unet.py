@@ -18,6 +18,12 @@ def r18():
     return build_fastai_unet(3, 3, backbone="r18").eval()
 
 
+@pytest.fixture(scope="module")
+def sq11():
+    torch.manual_seed(0)
+    return build_fastai_unet(3, 3, backbone="sq11").eval()
+
+
 @pytest.fixture
 def encoder_before(r18):
     return {k: v.clone() for k, v in r18.layers[0].state_dict().items()}
@@ -26,6 +32,16 @@ def encoder_before(r18):
 def test_logits_have_the_size_of_the_image(r18):
     with torch.inference_mode():
         assert r18(torch.zeros(1, 3, 96, 160)).shape == (1, 3, 96, 160)
+
+
+@pytest.mark.parametrize("size", [(32, 32), (64, 64), (96, 160), (224, 192)], ids=str)
+def test_squeezenet_whose_pools_round_up_keeps_the_size(sq11, size):
+    with torch.inference_mode():
+        assert sq11(torch.zeros(1, 3, *size)).shape == (1, 3, *size)
+
+
+def test_squeezenet_has_a_skip_connection_at_every_halving(sq11):
+    assert [type(layer).__name__ for layer in sq11.layers].count("UnetBlock") == 3
 
 
 def test_a_plain_tensor_comes_out(r18):
@@ -43,11 +59,12 @@ def test_groups_partition_all_parameters(r18):
 
 
 @pytest.mark.slow
-def test_it_can_be_exported(r18):
-    image = torch.rand(1, 3, 64, 64)
+@pytest.mark.parametrize("backbone", ["r18", "sq11"])
+def test_it_can_be_exported(request, backbone):
+    net, image = request.getfixturevalue(backbone), torch.rand(1, 3, 64, 64)
     with torch.no_grad():
-        exported = torch.export.export(r18, (image,))
-        torch.testing.assert_close(exported.module()(image), r18(image))
+        exported = torch.export.export(net, (image,))
+        torch.testing.assert_close(exported.module()(image), net(image))
 
 
 def test_weights_of_a_file_are_in_the_encoder(tmp_path, r18):
@@ -120,3 +137,12 @@ def test_real_imagenet_weights_fit(test_data, r18):
     assert "ImageNet encoder from resnet18" in load_imagenet(r18, "r18", file)
     state = torch.load(file, weights_only=True)
     torch.testing.assert_close(r18.layers[0].state_dict()["0.weight"], state["conv1.weight"])
+
+
+def test_all_squeezenet_weights_are_in_the_encoder(test_data, sq11):
+    file = test_data / "imagenet" / "squeezenet1_1_imagenet_caffe_notop_unit.pth"
+    assert "50 of 50 tensors fit" in load_imagenet(sq11, "sq11", file)
+    encoder = sq11.layers[0].state_dict()
+    for key, tensor in torch.load(file, weights_only=True).items():
+        assert torch.equal(encoder.pop(key.removeprefix("features.")), tensor)
+    assert not encoder

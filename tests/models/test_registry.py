@@ -13,10 +13,10 @@ def test_an_unknown_architecture_names_its_near_match():
 
 
 def test_the_architectures_of_the_paper_are_there():
-    assert {"r18", "r34", "r50", "v16", "light2d"} <= set(ARCHITECTURES)
+    assert {"r18", "r34", "r50", "v16", "sq11", "light2d"} <= set(ARCHITECTURES)
 
 
-@pytest.mark.parametrize("name", ["r18", "r34", "r50", "v16"])
+@pytest.mark.parametrize("name", ["r18", "r34", "r50", "v16", "sq11"])
 def test_those_with_imagenet_weights_take_rgb(name):
     architecture = get_architecture(name)
     assert architecture.rgb

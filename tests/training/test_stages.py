@@ -9,7 +9,7 @@ def test_the_papers_schedule():
     assert PAPER.base == (Stage(30, 1e-4, frozen=True), Stage(30, 1e-5, frozen=False))
 
 
-@pytest.mark.parametrize("name", ["r18", "r34", "r50", "v16"])
+@pytest.mark.parametrize("name", ["r18", "r34", "r50", "v16", "sq11"])
 def test_fastai_unets_are_trained_as_in_the_paper(name):
     assert defaults_of(name) is PAPER
 

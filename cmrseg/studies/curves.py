@@ -41,8 +41,8 @@ def read_training_log(path: Path, subsets: Path | None = None) -> pd.DataFrame:
     path
         Table with the columns epoch (from 0), diceLV, diceMY and model, and where they are there diceRV,
         diceComb, acc_seg, train_loss and valid_loss; a structure that was not labelled is an empty column.
-        Ours has start, subset, seed and images_seen too; without start and subset the model tells them,
-        such as ``imagenetTransferLearn_v7``.
+        Ours has start, subset, seed, images and images_seen too; without start and subset the model tells
+        them, such as ``imagenetTransferLearn_v7``.
     subsets
         Table with one row per training image and a column of TRUE and FALSE per subset; needed where the
         log has no images_seen. See `cmrseg.data.subsets.read_subsets`.
@@ -50,8 +50,8 @@ def read_training_log(path: Path, subsets: Path | None = None) -> pd.DataFrame:
     Returns
     -------
     Columns `LOG_COLUMNS`, sorted by start, then from many images to few. images is the size of the subset,
-    without its table the images that an epoch shows; images_seen is what the run has seen after the epoch;
-    Dice is ``nan`` where the log has none, and a loss where it is no number (a run that diverged).
+    where nothing tells it the images that an epoch shows; images_seen is what the run has seen after the
+    epoch; Dice is ``nan`` where the log has none, and a loss where it is no number (a run that diverged).
 
     Raises
     ------
@@ -69,13 +69,15 @@ def read_training_log(path: Path, subsets: Path | None = None) -> pd.DataFrame:
     _check_epochs(log, path)
     if subsets is not None:
         log["images"] = _sizes_by_row(log, subsets)
+    elif "images" in table:
+        log["images"] = _counted(table, "images", path, above=0)
     if "images_seen" in table:
         log["images_seen"] = _counted(table, "images_seen", path, above=0)
     elif subsets is not None:
         log["images_seen"] = (log["epoch"] + 1) * log["images"]
     else:
         raise DataError(f"{path} has no column images_seen; name the table of image subsets (--subsets)")
-    if subsets is None:
+    if "images" not in log:
         log["images"] = _images_per_epoch(log)
     return _sorted(log.reindex(columns=list(LOG_COLUMNS)))
 

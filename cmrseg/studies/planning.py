@@ -11,7 +11,7 @@ from cmrseg.data.subsets import FULL
 from cmrseg.labels import STRUCTURES
 from cmrseg.problems import DataError
 
-BASE = "base"
+BASE, READER = "base", "reader"
 STARTS = (BASE, "R", "TL", "TL2")
 MEAN = "mean"
 SCORE_COLUMNS = ("start", "subset", "subjects", "images", "seed", "subject", "structure", "dice")
@@ -69,7 +69,7 @@ def reader_table(reader: pd.DataFrame, *, resamples: int = RESAMPLES, seed: int 
     resamples, seed
         As `planning_table`.
     """
-    scores = reader.assign(start="reader", subset="", subjects=0, images=0, seed=0)
+    scores = reader.assign(start=READER, subset="", subjects=0, images=0, seed=0)
     return planning_table(scores, resamples=resamples, seed=seed)
 
 

@@ -233,7 +233,7 @@ def _next_smaller(study: _Study) -> pd.Series | None:
 
 
 def _gain_sentence(study: _Study, behind: Interval) -> str:
-    """What training adds to a base model that is enough; what transfer gains, on the smallest set too."""
+    """What training adds to the base model; what transfer gains, on the smallest set too."""
     chosen, best, parts = study.chosen, study.best, []
     if chosen["start"] == BASE:
         change = _interval(behind, sign="+")
@@ -242,19 +242,24 @@ def _gain_sentence(study: _Study, behind: Interval) -> str:
     smallest = whole.loc[whole["subjects"].idxmin()]
     for run in {row["subset"]: row for row in (chosen, smallest)}.values():
         if (gain := _gain(study, run["subset"])) is not None:
-            parts.append(f"With {_subjects(run)} transfer ({study.transfer}) {_gained(gain)}.")
+            told = _gained(gain, "random weights")
+            parts.append(f"With {_subjects(run)} transfer ({study.transfer}) {told}.")
+    base = study.runs[study.runs["start"] == BASE]
+    if chosen["start"] != BASE and not base.empty:
+        told = _gained(study.difference(chosen, base.iloc[0]), "the base model as it is")
+        parts.append(f"With {_subjects(chosen)} {chosen['start']} {told}.")
     return " ".join(parts)
 
 
-def _gained(gain: Interval) -> str:
-    """A gain over random weights in words."""
+def _gained(gain: Interval, other: str) -> str:
+    """A gain over another model in words."""
     if math.isnan(gain.low):
-        return f"differs by {_interval(gain, sign='+')} from random weights"
+        return f"differs by {_interval(gain, sign='+')} from {other}"
     if gain.low > 0:
-        return f"gains {_interval(gain)} over random weights"
+        return f"gains {_interval(gain)} over {other}"
     if gain.high < 0:
-        return f"loses {_interval(Interval(-gain.value, -gain.high, -gain.low))} against random weights"
-    return f"is not clearly different from random weights: {_interval(gain, sign='+')}"
+        return f"loses {_interval(Interval(-gain.value, -gain.high, -gain.low))} against {other}"
+    return f"is not clearly different from {other}: {_interval(gain, sign='+')}"
 
 
 def _alternative_sentence(study: _Study) -> str:
@@ -281,7 +286,9 @@ def _caveat(study: _Study, behind: Interval) -> str:
     elif n < ROUGH_BELOW:
         parts.append(f"The intervals are rough and likely too narrow: they rest on {n} test subjects.")
     if behind.high > study.within and behind.value > 0:
-        parts.append(f"The full set may be better by more than {study.within:g}: by {_interval(behind)}.")
+        parts.append(
+            f"The full set is better by {_interval(behind)}: more than {study.within:g} is not ruled out."
+        )
     if study.best["n_seeds"] == 1:
         parts.append("Every run was made with one seed, so the spread between runs is not known.")
     return " ".join(parts)

@@ -8,23 +8,22 @@ from pathlib import Path
 
 import pandas as pd
 
-from cmrseg.data.phases import ed_es_of_catalog
-from cmrseg.data.subsets import ESED, FULL, draw_subsets, read_subsets, subset_names, subset_rows
+from cmrseg.data.subsets import FULL, subset_names, subset_rows
 from cmrseg.io.checksum import sha256_of
 from cmrseg.labels import near_matches
 from cmrseg.models import get_architecture
 from cmrseg.models.fastai_unet import load_imagenet
-from cmrseg.problems import DataError, Problem
+from cmrseg.problems import DataError
+from cmrseg.studies.curves import STARTS as PUBLISHED_STARTS
 from cmrseg.studies.keys import sha256
 from cmrseg.training.config import RunOptions, TrainConfig, with_run_options
 from cmrseg.training.fit import transfer_config
 from cmrseg.training.log import Listener
-from cmrseg.training.split_images import SplitImages
 from cmrseg.training.stages import Schedule
 from cmrseg.zoo.manifest import DEFAULT_MODEL, model_path
 from cmrseg.zoo.model_file import Model, build_net
 
-STARTS = ("R", "TL", "TL2")
+STARTS = tuple(PUBLISHED_STARTS.values())
 KINDS = ("subjects", "random", "esed")
 
 
@@ -46,7 +45,8 @@ class TransferSetup:
         ``subjects`` (whole subjects), ``random`` (as many images, at random), ``esed`` (ED and ES images of
         all subjects, and as many at random).
     subsets
-        Table of subsets to use instead of drawing them; every seed then uses it.
+        Table of subsets to use instead of drawing them; every seed then uses it. Columns with names of their
+        own (none of v3, r3, esed, r_esed) are always used.
     seeds
         Of the runs; every seed also draws its own subjects and images.
     options
@@ -74,8 +74,12 @@ class TransferSetup:
             for name in names:
                 if name not in known:
                     raise ValueError(f"unknown '{name}'; {near_matches(name, known)}")
+            if len(set(names)) < len(names):
+                raise ValueError(f"name everything once, got {', '.join(names)}")
         if not self.seeds or len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds must be different numbers, at least one, got {self.seeds}")
+        if self.sizes is not None and self.subsets is not None:
+            raise ValueError("name either the numbers of subjects or a table of subsets, not both")
 
 
 @dataclass(frozen=True)
@@ -117,54 +121,26 @@ class StudyRun:
         return epochs * _epoch_images(self.images, self.config.batch_size)
 
 
-def subset_tables(
-    images: SplitImages, setup: TransferSetup, out: Path
-) -> tuple[dict[Path, pd.DataFrame], pd.DataFrame, list[Problem]]:
-    """The subsets of every seed; nothing is written.
-
-    Returns
-    -------
-    Tables by the files where they go, one for every seed or one for all; ED and ES frames of the training
-    subjects (Id, es, ed); and the subjects for which these are not known.
-    """
-    table = images.catalog.select(["train"]).table
-    places = table[["subject", "frame", "slice"]].itertuples(index=False, name=None)
-    trained = set(images.train.places)  # frames without contours are not among them
-    rows = table[[place in trained for place in places]]
-    frames, problems = ed_es_of_catalog(replace(images.catalog, table=rows))
-    if setup.subsets is not None:
-        chosen = _wanted(read_subsets(setup.subsets), setup.kinds)
-        return {out / "subsets.tsv": chosen}, frames, problems
-    tables = {}
-    for number, seed in enumerate(setup.seeds):
-        drawn = draw_subsets(rows, sizes=setup.sizes, frames=frames, seed=seed)
-        file = out / (f"subsets_seed{seed}.tsv" if number else "subsets.tsv")
-        tables[file] = _wanted(drawn, setup.kinds)
-    return tables, frames, problems
-
-
 def possible_starts(setup: TransferSetup, base: Model, listener: Listener) -> tuple[str, ...]:
     """The starts that can be had; ImageNet weights are looked for before hours of training.
 
     Raises
     ------
     DataError
-        If TL is asked for by name and its weights cannot be had.
+        If TL is asked for, by name or by a file of weights, and its weights cannot be had.
     """
     wanted, architecture = setup.starts or STARTS, base.spec.architecture
     if "TL" not in wanted:
         return wanted
-    without = tuple(start for start in wanted if start != "TL")
-    if not get_architecture(architecture).imagenet:
-        listener.note(f"TL falls away: there are no ImageNet weights for {architecture}")
-        return without
     try:
+        if not get_architecture(architecture).imagenet:
+            raise DataError(f"there are no ImageNet weights for {architecture}; leave TL and --imagenet out")
         listener.note(load_imagenet(build_net(base.spec), architecture, setup.imagenet))
     except DataError as error:
         if setup.starts is not None or setup.imagenet is not None:
             raise
-        listener.note(f"TL falls away: {error}")
-        return without
+        listener.note(f"TL falls away: {str(error).partition(';')[0]}")
+        return tuple(start for start in wanted if start != "TL")
     return wanted
 
 
@@ -195,20 +171,7 @@ def plan_runs(
             rows = subset_rows(tables[file], subset)
             chosen = replace(config, seed=seed, subset=f"{file.resolve()}:{subset}")
             chosen = as_many_images(chosen, len(rows), len(tables[file]))
-            for start in starts:
-                started = _started(chosen, start, setup)
-                runs.append(
-                    StudyRun(
-                        start=start,
-                        subset=subset,
-                        seed=seed,
-                        subjects=rows["Id"].nunique(),
-                        images=len(rows),
-                        config=started,
-                        folder=file.parent / "runs" / f"{start}_{subset}_seed{seed}",
-                        key=_run_key(started, rows, data, setup),
-                    )
-                )
+            runs += [_planned(chosen, start, rows, data=data, setup=setup) for start in starts]
     return tuple(runs)
 
 
@@ -231,7 +194,7 @@ def as_many_images(config: TrainConfig, images: int, of: int) -> TrainConfig:
     schedule: Schedule = tuple(
         replace(stage, epochs=max(1, round(stage.epochs * factor))) for stage in config.schedule
     )
-    return replace(config, schedule=schedule, validate_every=max(1, round(factor)))
+    return replace(config, schedule=schedule, validate_every=max(1, round(config.validate_every * factor)))
 
 
 def _epoch_images(images: int, batch_size: int) -> int:
@@ -240,12 +203,30 @@ def _epoch_images(images: int, batch_size: int) -> int:
     return images // size * size
 
 
+def _planned(
+    config: TrainConfig, start: str, rows: pd.DataFrame, *, data: Path, setup: TransferSetup
+) -> StudyRun:
+    """One start on one subset."""
+    config = _started(config, start, setup)
+    file, _, subset = config.subset.rpartition(":")
+    return StudyRun(
+        start=start,
+        subset=subset,
+        seed=config.seed,
+        subjects=rows["Id"].nunique(),
+        images=len(rows),
+        config=config,
+        folder=Path(file).parent / "runs" / f"{start}_{subset}_seed{config.seed}",
+        key=_run_key(config, rows, data, setup),
+    )
+
+
 def _started(config: TrainConfig, start: str, setup: TransferSetup) -> TrainConfig:
     """The configuration of a starting point."""
     if start == "TL2":
         return config
-    weights = "random" if start == "R" else str(setup.imagenet or "imagenet")
-    return replace(config, start=weights, licence="unstated")
+    imagenet = str(setup.imagenet.resolve()) if setup.imagenet else "imagenet"
+    return replace(config, start="random" if start == "R" else imagenet, licence="unstated")
 
 
 def _run_key(config: TrainConfig, rows: pd.DataFrame, data: Path, setup: TransferSetup) -> str:
@@ -254,11 +235,3 @@ def _run_key(config: TrainConfig, rows: pd.DataFrame, data: Path, setup: Transfe
     files = [model_path(setup.base)] if config.start == "base model" else [start] * start.is_file()
     images = rows.sort_values(list(rows)).to_csv(index=False)
     return sha256(repr(replace(config, subset="")), images, str(data.resolve()), sha256_of(files))
-
-
-def _wanted(table: pd.DataFrame, kinds: Sequence[str]) -> pd.DataFrame:
-    """The subsets of some kinds."""
-    kind_of = {ESED: "esed", f"r_{ESED}": "esed"}
-    letters = {"v": "subjects", "r": "random"}
-    drop = [n for n in subset_names(table) if kind_of.get(n, letters.get(n[0], n)) not in kinds]
-    return table.drop(columns=drop)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cmrseg.cli.console import note, show_table, training_listener, warn_of_problems
 from cmrseg.cli.train import BatchSize, Data, Epochs, Labels, Lr
+
+if TYPE_CHECKING:
+    from cmrseg.report.transfer import StudyReport
+    from cmrseg.studies.transfer import StudyPlan
 
 
 def subsets(
@@ -80,33 +84,41 @@ def subsets(
         reader=reader,
     )
     with training_listener() as listener:
+        given = {"setup": setup, "listener": listener}
         if plan:
-            planned = plan_study(data, out, setup=setup, listener=listener)
+            found = plan_study(data, out, **given)
         else:
-            report = study_and_report(
-                data, out, setup=setup, within=within, jobs=jobs, scheduler=scheduler, listener=listener
-            )
+            found = study_and_report(data, out, within=within, jobs=jobs, scheduler=scheduler, **given)
     if plan:
-        _show_plan(planned)
-        return
-    columns = ["start", "subset", "subjects", "images", "structure", "mean", "low", "high"]
-    mean = report.table[report.table["structure"] == "mean"]
-    show_table("Dice of the test subjects, with 95 % intervals", columns, mean[columns].values.tolist())
-    note(report.answer.text)
-    note(f"report: {out / 'report.html'}")
-    if report.study.problems:
-        warn_of_problems(len(report.study.problems), out / "problems.tsv")
-        raise typer.Exit(1)
+        _show_plan(found, out)
+    else:
+        _show_answer(found, out)
 
 
-def _show_plan(plan: object) -> None:
+def _show_plan(plan: StudyPlan, out: Path) -> None:
     """The runs of a study."""
     columns = ["run", "subjects", "images", "epochs", "images to see"]
     rows = [
         (run.name, run.subjects, run.images, sum(s.epochs for s in run.config.schedule), run.images_to_see)
         for run in plan.runs
     ]
-    show_table(f"{len(rows)} runs", columns, rows)
+    show_table(f"{len(rows)} runs, scored on {plan.test.table['subject'].nunique()} subjects", columns, rows)
+    for problem in plan.problems:
+        note(f"{problem.study}: {problem.problem}, {problem.resolution}")
+    note(f"subsets: {out / 'subsets.tsv'}; nothing was trained")
+
+
+def _show_answer(report: StudyReport, out: Path) -> None:
+    """What a study found."""
+    from cmrseg.report.transfer import dice_table
+
+    shown = dice_table(report.table)
+    show_table("Dice of the test subjects", list(shown), shown.values.tolist())
+    note(report.answer.text)
+    note(f"report: {out / 'report.html'}")
+    if report.study.problems:
+        warn_of_problems(len(report.study.problems), out / "problems.tsv")
+        raise typer.Exit(1)
 
 
 def _names(text: str) -> tuple[str, ...]:

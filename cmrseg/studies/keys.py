@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from cmrseg.data.catalog import Catalog
 from cmrseg.io.atomic import write_text
+from cmrseg.io.checksum import sha256_of
 from cmrseg.problems import DataError
 
 RUN_KEY, SCORE_KEY = "run.key", "scores.key"
@@ -14,6 +16,12 @@ RUN_KEY, SCORE_KEY = "run.key", "scores.key"
 def sha256(*parts: str) -> str:
     """One number for several texts."""
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def contents(catalog: Catalog) -> str:
+    """One number for the images that a catalog lists and for what their masks hold."""
+    masks = sorted({Path(mask) for mask in catalog.table["mask"] if mask})
+    return sha256(catalog.table.to_csv(index=False), sha256_of(masks))
 
 
 def is_scored(folder: Path, key: str) -> bool:

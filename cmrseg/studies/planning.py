@@ -108,6 +108,9 @@ def gain_table(scores: pd.DataFrame, *, resamples: int = RESAMPLES, seed: int = 
 def with_mean(scores: pd.DataFrame) -> pd.DataFrame:
     """Checked scores, and rows ``mean``: the mean over the structures of every run and test subject.
 
+    A run that lacks a structure which another one scored in that subject has no mean there: means over
+    different structures do not compare.
+
     Raises
     ------
     DataError
@@ -123,8 +126,12 @@ def with_mean(scores: pd.DataFrame) -> pd.DataFrame:
     if not repeats.empty:
         told = ", ".join(str(value) for value in repeats.iloc[0][[*key, "structure"]])
         raise DataError(f"scores name {told} more than once; keep one row each")
-    means = rows.groupby(key, as_index=False).agg({"subjects": "first", "images": "first", "dice": "mean"})
-    return pd.concat([rows, means.assign(structure=MEAN)], ignore_index=True)
+    scored = rows.dropna(subset="dice").groupby("subject")["structure"].nunique()
+    means = rows.groupby(key, as_index=False).agg(
+        subjects=("subjects", "first"), images=("images", "first"), dice=("dice", "mean"), n=("dice", "count")
+    )
+    means["dice"] = means["dice"].where(means["n"] == means["subject"].map(scored))
+    return pd.concat([rows, means.drop(columns="n").assign(structure=MEAN)], ignore_index=True)
 
 
 def by_subject(rows: pd.DataFrame) -> pd.DataFrame:

@@ -24,7 +24,7 @@ from cmrseg.studies.planning import (
 )
 
 WITHIN = 0.01
-ROUGH_BELOW = 6  # test subjects
+ROUGH_BELOW = 10  # test subjects
 _RANDOM = "R"
 _SPREAD = rf"r\d+|(r_)?{ESED}"  # images from all subjects
 
@@ -284,7 +284,9 @@ def _caveat(study: _Study, behind: Interval) -> str:
     if n < 2:
         parts.append("One test subject allows no interval.")
     elif n < ROUGH_BELOW:
-        parts.append(f"The intervals are rough and likely too narrow: they rest on {n} test subjects.")
+        parts.append(
+            f"The intervals rest on {n} test subjects: they are rough, likely too narrow, and no proof."
+        )
     if behind.high > study.within and behind.value > 0:
         parts.append(
             f"The full set is better by {_interval(behind)}: more than {study.within:g} is not ruled out."

@@ -13,7 +13,7 @@ from cmrseg.data.catalog import Catalog
 from cmrseg.data.subsets import write_subsets
 from cmrseg.io.atomic import write_table
 from cmrseg.problems import DataError, Problem, problem_table
-from cmrseg.studies.keys import is_scored, refuse_another
+from cmrseg.studies.keys import contents, is_scored, refuse_another, sha256
 from cmrseg.studies.planning import BASE
 from cmrseg.studies.transfer_plan import StudyRun, TransferSetup, plan_runs, possible_starts
 from cmrseg.studies.transfer_runs import (
@@ -127,7 +127,7 @@ def transfer_study(
     found = [*plan.problems, *unread, *problems]
     work = partial(carry_out, data=data.resolve(), base=portable_name(setup.base), test=plan.test)
     found += _all_problems(plan.runs, work, listener, jobs=jobs, scheduler=scheduler)
-    done = tuple(run for run in plan.runs if is_scored(run.folder, run.key))
+    done = tuple(run for run in plan.runs if is_scored(run.folder, run.score_key))
     if not done:
         raise DataError(f"no run of the study succeeded: {found[-1].extra_info}")
     study = TransferStudy(
@@ -157,7 +157,12 @@ def plan_study(data: Path, out: Path, *, setup: TransferSetup, listener: Listene
     options = replace(setup.options, seed=setup.seeds[0])
     images = read_split_images(data, with_run_options(transfer_config(base, data), options), out, listener)
     tables, frames, problems = subset_tables(images, setup, out, listener)
-    runs = plan_runs(setup, base, data, tables, starts)
+    test = _test_subjects(images.catalog, listener)
+    learned, scored = contents(images.catalog.select(["train", "val"])), contents(test)
+    runs = tuple(
+        replace(run, key=sha256(run.key, learned), score_key=sha256(run.key, learned, scored))
+        for run in plan_runs(setup, base, data, tables, starts)
+    )
     for run in runs:
         refuse_another(run.folder, run.key)
     for path, table in tables.items():
@@ -165,7 +170,7 @@ def plan_study(data: Path, out: Path, *, setup: TransferSetup, listener: Listene
     if frames is not None:
         write_table(frames, out / "esed_frames.tsv")
     write_table(images.catalog.table[["subject", "split"]].drop_duplicates(), out / "splits.csv")
-    return StudyPlan(runs, _test_subjects(images.catalog, listener), (*images.problems, *problems))
+    return StudyPlan(runs, test, (*images.problems, *problems))
 
 
 def _all_problems(
@@ -178,7 +183,7 @@ def _all_problems(
         work = partial(work, listener=listener)
     elif not scheduler:
         work = partial(work, threads=max(1, torch.get_num_threads() // jobs))
-    finished_first = tuple(sorted(runs, key=lambda run: not is_scored(run.folder, run.key)))
+    finished_first = tuple(sorted(runs, key=lambda run: not is_scored(run.folder, run.score_key)))
     found = []
     for run, problems in carry_out_all(finished_first, work, jobs=jobs, scheduler=scheduler):
         if not here:
@@ -190,7 +195,7 @@ def _all_problems(
 
 def _sentence(run: StudyRun, problems: list[Problem]) -> str:
     """How a run ended."""
-    if not is_scored(run.folder, run.key):
+    if not is_scored(run.folder, run.score_key):
         return f"{run.name} failed: {problems[-1].extra_info}"
     dice = read_scores(run.folder)["dice"].mean()
     subjects = f"{run.subjects} subject{'s' * (run.subjects > 1)}"

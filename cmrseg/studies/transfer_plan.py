@@ -98,6 +98,8 @@ class StudyRun:
         Where its model and its curve go.
     key
         Changes when the run would be another one.
+    score_key
+        Changes when its scores would be, because other subjects are scored.
     """
 
     start: str
@@ -108,6 +110,7 @@ class StudyRun:
     config: TrainConfig
     folder: Path
     key: str
+    score_key: str = ""
 
     @property
     def name(self) -> str:

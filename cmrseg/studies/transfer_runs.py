@@ -20,7 +20,7 @@ from cmrseg.parallel import map_studies
 from cmrseg.predict import predict
 from cmrseg.problems import DataError, Problem, problem_table, read_problems
 from cmrseg.studies.curves import DICE_COLUMNS, STARTS
-from cmrseg.studies.keys import begin, finish, is_scored, sha256
+from cmrseg.studies.keys import begin, contents, finish, is_scored, sha256
 from cmrseg.studies.planning import BASE, SCORE_COLUMNS
 from cmrseg.studies.transfer_plan import StudyRun
 from cmrseg.training.fit import MODEL_FILE, TrainingRun, finetune, train
@@ -91,7 +91,7 @@ def carry_out(
     What could not be used; a run that fails is a problem, the others go on.
     """
     listener = listener or Listener()
-    if is_scored(run.folder, run.key):
+    if is_scored(run.folder, run.score_key):
         listener.batch(run.images_to_see)
         return read_problems(run.folder / PROBLEMS_FILE)
     if threads:
@@ -105,13 +105,13 @@ def carry_out(
         gc.collect()  # a fastai learner is a circle of references that holds all images
     tags = {key: getattr(run, key) for key in SCORE_COLUMNS[:5]}
     problems = [*trained.problems, *problems]
-    _write_scores(dice.assign(**tags), problems, run.folder, run.key)
+    _write_scores(dice.assign(**tags), problems, run.folder, run.score_key)
     return problems
 
 
 def base_scores(base: str | Path, test: Catalog, folder: Path) -> tuple[pd.DataFrame, list[Problem]]:
     """Dice of the test subjects with the base model as it is, and what could not be used."""
-    key = sha256(sha256_of([model_path(base)]), test.table.to_csv(index=False))
+    key = sha256(sha256_of([model_path(base)]), contents(test))
     if not is_scored(folder, key):
         dice, problems = _dice_of_model(base, test, folder / "test")
         tags = {"start": BASE, "subset": "", "subjects": 0, "images": 0, "seed": 0}

@@ -63,6 +63,13 @@ def test_mean_is_over_the_structures():
     assert row(planning_table(scores), structure="mean")["mean"] == pytest.approx(0.8)
 
 
+def test_means_over_different_structures_are_not_compared():
+    same = {"LV": [0.9, 0.9], "MYO": [0.8, 0.8], "RV": [0.7, 0.7]}
+    gaps = {**same, "RV": [np.nan, 0.7]}
+    table = gain_table(study(run("R", "full", same), run("TL2", "full", gaps)), resamples=100)
+    assert row(table, structure="mean")[["n_test", "gain"]].tolist() == [1, 0.0]
+
+
 def test_a_missing_dice_is_left_out():
     found = row(planning_table(run("R", "full", {"LV": [0.6, np.nan, 0.8]})), structure="LV")
     assert (found["n_test"], found["mean"]) == (2, pytest.approx(0.7))

@@ -130,6 +130,24 @@ def test_a_finished_study_trains_nothing(study, trained):
     pd.testing.assert_frame_equal(first.log, again.log)
 
 
+def test_corrected_test_contours_are_scored_anew_without_training(study, trained, data):
+    first = study(sizes=())
+    del trained[:]
+    (data / "s5" / "truth.nii.gz").write_bytes((data / "s6" / "truth.nii.gz").read_bytes())
+    again = study(sizes=())
+    changed = first.scores["dice"] != again.scores["dice"]
+    assert set(first.scores.loc[changed, "subject"]) == {"s5"}
+    assert set(first.scores.loc[changed, "start"]) == {"base", "R", "TL2"}
+    pd.testing.assert_frame_equal(first.log, again.log)
+
+
+def test_corrected_training_contours_are_another_study(study, data):
+    study(sizes=())
+    (data / "s0" / "truth.nii.gz").write_bytes((data / "s1" / "truth.nii.gz").read_bytes())
+    with pytest.raises(DataError, match="other settings or data"):
+        study(sizes=())
+
+
 def test_more_seeds_and_kinds_keep_the_finished_runs(study, trained):
     study(starts=("TL2",))
     del trained[:]

@@ -18,8 +18,8 @@ from torch.nn import functional as F
 from cmrseg.cine import Cine, fit, unfit
 
 DIVISOR = 32  # a ResNet U-Net halves five times
-_IMAGENET_MEAN = (0.485, 0.456, 0.406)
-_IMAGENET_SD = (0.229, 0.224, 0.225)
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_SD = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
@@ -178,8 +178,8 @@ def normalise(images: Tensor, spec: Preprocessing) -> Tensor:
     Tensor ``(b, channels, h, w)``: zero mean and unit sd per image, or ImageNet's convention when ``rgb``.
     """
     if spec.rgb:
-        mean = images.new_tensor(_IMAGENET_MEAN)[:, None, None]
-        return (images.expand(-1, 3, -1, -1) - mean) / images.new_tensor(_IMAGENET_SD)[:, None, None]
+        mean = images.new_tensor(IMAGENET_MEAN)[:, None, None]
+        return (images.expand(-1, 3, -1, -1) - mean) / images.new_tensor(IMAGENET_SD)[:, None, None]
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
     return (images - mean) / (images.std(dim=(1, 2, 3), keepdim=True) + 1e-5)
 

@@ -21,7 +21,7 @@ LAYERS = (
     ("zoo",),
     ("training", "predict", "teachers"),
     ("evaluation",),
-    ("pseudo_labels", "confidence", "studies", "ensemble"),
+    ("pseudo_labels", "confidence", "studies", "ensemble", "publish"),
     ("report",),
     ("demo",),
     ("cli", "__main__"),

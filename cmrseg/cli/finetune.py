@@ -8,6 +8,7 @@ import typer
 
 from cmrseg.cli.console import training_listener
 from cmrseg.cli.train import BatchSize, Data, Epochs, Labels, Lr, Out, Resume, Seed, Subset, finish
+from cmrseg.cli.zoo.get import ready
 
 
 def finetune(
@@ -39,6 +40,7 @@ def finetune(
         subset=subset,
         augmentation=augmentation,
     )
+    ready(base)
     with training_listener() as listener:
         run = finetune_and_report(base, data, out, options=options, resume=resume, listener=listener)
     finish(run)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cmrseg.cli.console import note, progress_bar, show_table, warn_of_problems
+from cmrseg.cli.zoo.get import ready
 
 _COLUMNS = ("study", "EDV_ml", "ESV_ml", "EF_percent", "ED_frame", "ES_frame")
 _SHOWN = 20  # studies on the screen; all are in summary.csv
@@ -33,6 +34,7 @@ def label(
     from cmrseg.pseudo_labels import problems_name
 
     options = Options(flips=not fast, resume=resume)
+    ready(teacher)
     with progress_bar("labelling") as progress:
         result = run(data, teacher=teacher, out=out, labels=labels, options=options, progress=progress)
     for sentence in result.notes:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cmrseg.cli.console import note, progress_bar, show_table, warn_of_problems
+from cmrseg.cli.zoo.get import ready
 
 
 def predict(
@@ -25,11 +26,12 @@ def predict(
     from cmrseg.predict import predict as run
 
     splits = tuple(s for s in split.split(",") if s)
+    model = ready(model or DEFAULT_MODEL)
     with progress_bar("segmenting") as progress:
         result = run(
             source,
             out,
-            model=model or DEFAULT_MODEL,
+            model=model,
             splits=splits,
             options=Options(flips=not fast, resume=resume),
             progress=progress,

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from cmrseg.io.atomic import atomic_path
 from cmrseg.io.dicom import DicomImage
+from cmrseg.io.home import home
 from cmrseg.problems import DataError
 
 SALT_VARIABLE = "CMRSEG_SALT"
@@ -51,14 +52,6 @@ def load_salt() -> str:
         raise DataError(
             f"the secret for pseudonyms cannot be kept in {path} ({error.strerror}); set {SALT_VARIABLE}"
         ) from None
-
-
-def home() -> Path:
-    """Folder for what cmrseg keeps for a user: ``CMRSEG_HOME``, else in the user's data folder."""
-    told = os.environ.get("CMRSEG_HOME")
-    if told:
-        return Path(told)
-    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "cmrseg"
 
 
 def pseudonym(text: str, salt: str, *, prefix: str = "S") -> str:

@@ -16,7 +16,7 @@ from cmrseg.problems import DataError
 from cmrseg.zoo.manifest import FOLDER, Entry, read_manifest
 from cmrseg.zoo.model_file import read_model, save_model
 
-_RESULTS = re.compile(r"(<!-- results -->\n).*?(<!-- /results -->)", re.DOTALL)
+RESULTS = re.compile(r"(<!-- results -->\n).*?(<!-- /results -->)", re.DOTALL)
 _SHOWN = ("dice", "dice_image", "hd95", "assd", "ef_error", "ef_abs_error", "mass_error")
 
 
@@ -61,7 +61,7 @@ def add_model(  # noqa: PLR0913 (what a manifest entry says)
     if pixel_mm is not None:
         spec = replace(spec, preprocessing=replace(spec.preprocessing, pixel_mm=pixel_mm))
     summaries = {name: _read_summary(path) for name, path in evaluations.items()}
-    text = _with_results(card, summaries)
+    text = with_results(card.read_text(encoding="utf-8"), summaries, card)
     name = spec.name
     path = folder / "embedded" / f"{name}.safetensors"
     save_model(spec, model.net.state_dict(), path, half=True)
@@ -77,7 +77,7 @@ def add_model(  # noqa: PLR0913 (what a manifest entry says)
         citation=citation,
         preprocessing=asdict(spec.preprocessing),
         recipe=spec.recipe,
-        dice=_dice(next(iter(summaries.values()))) if summaries else {},
+        dice=mean_dice(next(iter(summaries.values()))) if summaries else {},
     )
     write_text(text, card)
     write_text(text, folder / "embedded" / f"{name}.md")
@@ -101,18 +101,32 @@ def _read_summary(folder: Path) -> pd.DataFrame:
     return pd.read_csv(path)
 
 
-def _with_results(card: Path, summaries: Mapping[str, pd.DataFrame]) -> str:
-    """The card with its results block filled."""
-    text = card.read_text(encoding="utf-8")
-    if not _RESULTS.search(text):
+def with_results(text: str, summaries: Mapping[str, pd.DataFrame], card: Path) -> str:
+    """A card with its results block filled.
+
+    Parameters
+    ----------
+    text
+        The card, Markdown.
+    summaries
+        Heading -> ``summary.csv`` of an evaluation.
+    card
+        Its file, for the message.
+
+    Raises
+    ------
+    DataError
+        If there is no results block.
+    """
+    if not RESULTS.search(text):
         raise DataError(
             f"{card} has no block between <!-- results --> and <!-- /results --> to put results into"
         )
-    tables = "\n".join(f"### {name}\n\n{_markdown(summary)}\n" for name, summary in summaries.items())
-    return _RESULTS.sub(lambda match: f"{match[1]}\n{tables}\n{match[2]}", text)
+    tables = "\n".join(f"### {name}\n\n{results_table(summary)}\n" for name, summary in summaries.items())
+    return RESULTS.sub(lambda match: f"{match[1]}\n{tables}\n{match[2]}", text)
 
 
-def _markdown(summary: pd.DataFrame) -> str:
+def results_table(summary: pd.DataFrame) -> str:
     """Mean, sd, median and n over all volumes as a Markdown table."""
     rows = summary[(summary["group"] == "all") & summary["metric"].isin(_SHOWN) & (summary["n"] > 0)]
     lines = ["| structure | metric | mean | sd | median | n | unit |", "|---|---|---|---|---|---|---|"]
@@ -123,7 +137,7 @@ def _markdown(summary: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def _dice(summary: pd.DataFrame) -> dict[str, float]:
+def mean_dice(summary: pd.DataFrame) -> dict[str, float]:
     """Mean volume Dice by structure."""
     rows = summary[(summary["group"] == "all") & (summary["metric"] == "dice")]
     return {row.structure: round(float(row.mean), 4) for row in rows.itertuples()}

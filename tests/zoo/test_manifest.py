@@ -12,15 +12,22 @@ import torch
 from cmrseg.preprocess import Preprocessing
 from cmrseg.problems import DataError
 from cmrseg.zoo import manifest
-from cmrseg.zoo.manifest import DEFAULT_MODEL, get_entry, load_model, read_card, read_manifest
+from cmrseg.zoo.manifest import (
+    DEFAULT_MODEL,
+    get_entry,
+    load_model,
+    model_path,
+    read_card,
+    read_entry,
+    read_manifest,
+)
 from cmrseg.zoo.model_file import ModelSpec, build_net, read_spec, save_model
 
 PACKAGE_ZOO = Path(manifest.__file__).parent
 MODEL_ZOO = Path(__file__).resolve().parents[2] / "model_zoo"
-NAMES = [e["name"] for e in json.loads((PACKAGE_ZOO / "manifest.json").read_text())["models"]] if (
-    PACKAGE_ZOO / "manifest.json"
-).exists() else []  # fmt: skip
-needs_manifest = pytest.mark.skipif(not NAMES, reason="cmrseg/zoo/manifest.json is not there yet")
+NAMES = [e["name"] for e in json.loads((PACKAGE_ZOO / "manifest.json").read_text())["models"]]
+EMBEDDED = [name for name in NAMES if (PACKAGE_ZOO / "embedded" / f"{name}.safetensors").exists()]
+PICKLE, BUNDLE = "r34_CE_p5_s2", "ventricular_short_axis_3label"
 
 SPEC = ModelSpec(
     name="light2d_CE_toy_s1",
@@ -113,34 +120,132 @@ def test_a_missing_file_is_named(tmp_path):
         load_model(tmp_path / "nowhere.safetensors")
 
 
+# Published elsewhere
+
+
+@pytest.fixture
+def published(zoo, monkeypatch):
+    """The model of the zoo at an address that was never opened, with its file in the cache."""
+    monkeypatch.setenv("CMRSEG_HOME", str(zoo / "home"))
+    monkeypatch.setenv("CMRSEG_OFFLINE", "1")
+    models = json.loads((zoo / "manifest.json").read_text())
+    models["models"][0] |= {"url": "https://models.invalid/toy.safetensors"}
+    (zoo / "manifest.json").write_text(json.dumps(models))
+    cached = zoo / "home" / "models" / SPEC.name / "toy.safetensors"
+    cached.parent.mkdir(parents=True)
+    (zoo / "embedded" / "toy.safetensors").rename(cached)
+    (zoo / "embedded" / f"{SPEC.name}.md").unlink()
+    return cached
+
+
+def test_a_published_model_is_loaded_from_the_cache(published):
+    assert load_model(SPEC.name).spec == SPEC
+    assert (get_entry(SPEC.name).where, model_path(SPEC.name)) == ("cached", published)
+
+
+def test_a_published_model_that_is_not_here_is_fetched_when_it_is_loaded(published):
+    published.unlink()
+    assert get_entry(SPEC.name).where == "remote"
+    with pytest.raises(DataError, match=r"copy https://models\.invalid/toy\.safetensors to"):
+        load_model(SPEC.name)
+
+
+@pytest.mark.usefixtures("published")
+def test_a_model_without_a_card_shows_what_the_manifest_says():
+    assert "- **licence**: CC0" in read_card(SPEC.name)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        (PICKLE, "`cmrseg zoo import .*fastai2.pkl --recipe r34_CE_p5_s2"),
+        (BUNDLE, "`cmrseg label --teacher monai:FOLDER`"),
+    ],
+)
+def test_what_is_no_model_file_says_how_to_use_it(tmp_path, monkeypatch, name, told):
+    monkeypatch.setenv("CMRSEG_HOME", str(tmp_path))
+    with pytest.raises(DataError, match=told) as complaint:
+        load_model(name)
+    assert f"`cmrseg zoo get {name}`, then" in str(complaint.value)
+
+
+def test_an_imported_pickle_goes_by_the_name_it_was_published_under(tmp_path, monkeypatch):
+    monkeypatch.setenv("CMRSEG_HOME", str(tmp_path))
+    pickle = tmp_path / "models" / PICKLE / get_entry(PICKLE).file
+    write_model(pickle.with_suffix(".safetensors"))
+    assert load_model(PICKLE).spec == SPEC
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "../toy"},
+        {"name": ".hidden"},
+        {"file": "a/b.safetensors"},
+        {"file": "C:toy"},
+        {"sha256": "71815BBE"},
+        {"bytes": 0},
+        {"bytes": True},
+        {"labels": ["LV", "BACKGROUND"]},
+        {"labels": ["BACKGROUND", "LIVER"]},
+        {"licence": " "},
+        {"preprocessing": {"pixels": 1}},
+        {"dice": {"LV": 1.2}},
+        {"url": "http://models.invalid/toy"},
+        {"doi": "10.1234/zenodo.7"},
+        {"url": "https://models.invalid/toy", "doi": "10.5281/zenodo.7"},
+        {"md5": "xyz"},
+        {"format": "pickle"},
+        {"shell": "true"},
+    ],
+    ids=str,
+)
+def test_an_entry_that_is_wrong_is_refused(zoo, change):
+    entry = json.loads((zoo / "manifest.json").read_text())["models"][0]
+    with pytest.raises(DataError, match=r"the entry .* of M"):
+        read_entry(entry | change, "M")
+
+
+@pytest.mark.parametrize("field", ["sha256", "licence", "citation", "recipe"])
+def test_an_entry_lacks_nothing(zoo, field):
+    entry = json.loads((zoo / "manifest.json").read_text())["models"][0]
+    del entry[field]
+    with pytest.raises(DataError, match=f"lacks {field}"):
+        read_entry(entry, "M")
+
+
 # What ships
 
 
-@needs_manifest
 def test_the_default_model_is_there():
-    assert DEFAULT_MODEL in NAMES
+    assert DEFAULT_MODEL in EMBEDDED
 
 
-@needs_manifest
 def test_names_are_unique():
     assert len(set(NAMES)) == len(NAMES)
 
 
-@needs_manifest
 def test_every_folder_of_the_model_zoo_is_in_the_manifest():
     if not MODEL_ZOO.is_dir():
         pytest.skip("model_zoo/ is not part of an installation")
-    assert sorted(p.name for p in MODEL_ZOO.iterdir() if p.is_dir()) == sorted(NAMES)
+    assert {p.name for p in MODEL_ZOO.iterdir() if p.is_dir()} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_every_model_of_the_manifest_can_be_had(name):
+    entry = read_manifest()[name]  # its fields are checked while they are read
+    assert name in EMBEDDED or entry.url or entry.doi
+    assert entry.where == "embedded" if name in EMBEDDED else "remote"
+
+
+@pytest.mark.parametrize("name", EMBEDDED)
 def test_an_embedded_file_is_the_one_of_the_manifest(name):
     entry = read_manifest()[name]
     content = entry.path.read_bytes()
     assert (len(content), hashlib.sha256(content).hexdigest()) == (entry.bytes, entry.sha256)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EMBEDDED)
 def test_an_embedded_model_says_what_the_manifest_says(name):
     entry = read_manifest()[name]
     spec = read_spec(entry.path)
@@ -149,7 +254,7 @@ def test_an_embedded_model_says_what_the_manifest_says(name):
     assert asdict(spec.preprocessing) == entry.preprocessing
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EMBEDDED)
 def test_an_embedded_model_can_be_used(name):
     model = load_model(name)
     size = model.spec.preprocessing.size
@@ -159,7 +264,7 @@ def test_an_embedded_model_can_be_used(name):
     assert logits.isfinite().all()
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EMBEDDED)
 def test_card_and_recipe_of_the_model_zoo_agree_with_the_model(name):
     if not MODEL_ZOO.is_dir():
         pytest.skip("model_zoo/ is not part of an installation")

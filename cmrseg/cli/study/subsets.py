@@ -9,6 +9,7 @@ import typer
 
 from cmrseg.cli.console import note, show_table, training_listener, warn_of_problems
 from cmrseg.cli.train import BatchSize, Data, Epochs, Labels, Lr
+from cmrseg.cli.zoo.get import ready
 
 if TYPE_CHECKING:
     from cmrseg.report.transfer import StudyReport
@@ -71,7 +72,7 @@ def subsets(
     from cmrseg.training.config import RunOptions
 
     setup = TransferSetup(
-        base=base,
+        base=ready(base),
         starts=_names(starts) or None,
         imagenet=imagenet,
         sizes=_numbers(subjects),

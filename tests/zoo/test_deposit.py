@@ -1,0 +1,120 @@
+"""Uploads reach Zenodo whole, and the token reaches nobody else."""
+
+import hashlib
+
+import pytest
+
+from cmrseg.problems import DataError
+from cmrseg.zoo.deposit import upload, zenodo_metadata
+from tests.zoo.zenodo_server import serve
+
+TOKEN = "secret-of-these-tests"
+METADATA = zenodo_metadata(title="Toy", description="A toy", creators=["Doe, Jo"], licence="CC BY 4.0")
+
+
+@pytest.fixture
+def zenodo(monkeypatch):
+    for name in ("CMRSEG_OFFLINE", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with serve() as server:
+        yield server
+
+
+@pytest.fixture
+def files(tmp_path):
+    weights, card = tmp_path / "toy.safetensors", tmp_path / "card.md"
+    weights.write_bytes(bytes(range(256)) * 9000)  # more than two parts
+    card.write_text("# Toy")
+    return [weights, card]
+
+
+def send(zenodo, files, **options):
+    return upload(files, METADATA, token=TOKEN, api=f"{zenodo.url}/api", **options)
+
+
+def test_a_draft_holds_the_files_and_metadata_and_is_not_published(zenodo, files):
+    told = []
+    deposit = send(zenodo, files, progress=lambda done, total: told.append((done, total)))
+    assert zenodo.drafts[deposit.id] == {path.name: path.read_bytes() for path in files}
+    assert zenodo.metadata[deposit.id]["license"] == "cc-by-4.0"
+    assert (deposit.doi, deposit.published) == (f"10.5281/zenodo.{deposit.id}", False)
+    total = sum(path.stat().st_size for path in files)
+    assert told[-1] == (total, total)
+
+
+def test_publishing_makes_a_record_of_the_draft(zenodo, files):
+    deposit = send(zenodo, files, publish=True)
+    assert deposit.published
+    assert set(zenodo.records[deposit.id]) == {path.name for path in files}
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ('401 {"message": "no"}', "the token is not valid"),
+        ('403 {"message": "no"}', "deposit:write"),
+        ("429", "wait a minute"),
+        ("503", "Service Unavailable"),
+        (
+            '400 {"message": "Invalid", "errors": [{"field": "title", "message": "too short"}]}',
+            "title: too short",
+        ),
+        ("400 [1]", "Bad Request"),
+        ("cut", "cannot be reached"),
+        ("html", "does not answer as Zenodo"),
+        ("201 {}", "does not answer as Zenodo"),
+    ],
+)
+def test_a_refusal_is_one_sentence_without_the_token(zenodo, files, fault, said):
+    zenodo.deposit_faults = [fault]
+    with pytest.raises(DataError, match=said) as caught:
+        send(zenodo, files)
+    assert TOKEN not in str(caught.value)
+
+
+@pytest.mark.parametrize("fault", ["wrong", "cut", "503", "html"])
+def test_a_file_that_does_not_arrive_names_the_draft_and_publishes_nothing(zenodo, files, fault):
+    zenodo.deposit_faults = ["pass", fault]
+    with pytest.raises(DataError, match=f"the draft {zenodo.url}/deposit/100 is there"):
+        send(zenodo, files, publish=True)
+    assert zenodo.records == {}
+
+
+def test_a_damaged_file_is_told_with_both_sums(zenodo, files):
+    zenodo.deposit_faults = ["pass", "wrong"]
+    md5 = hashlib.md5(files[0].read_bytes(), usedforsecurity=False).hexdigest()
+    with pytest.raises(DataError, match=f"damaged .*{md5}"):
+        send(zenodo, files)
+
+
+@pytest.mark.parametrize("fault", ["redirect", "elsewhere"])
+def test_another_host_never_sees_a_request(zenodo, files, fault):
+    with serve() as other:
+        zenodo.deposit_faults = [f"{fault} {other.url}"]
+        with pytest.raises(DataError, match=r"307|another host"):
+            send(zenodo, files)
+        assert other.asked == []
+
+
+def test_netrc_does_not_replace_the_token(zenodo, files, tmp_path, monkeypatch):
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password else\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    send(zenodo, files)
+    assert {headers["Authorization"] for _, headers in zenodo.asked} == {f"Bearer {TOKEN}"}
+
+
+def test_offline_sends_nothing(zenodo, files, monkeypatch):
+    monkeypatch.setenv("CMRSEG_OFFLINE", "1")
+    with pytest.raises(DataError, match="CMRSEG_OFFLINE"):
+        send(zenodo, files)
+    assert zenodo.asked == []
+
+
+@pytest.mark.parametrize(
+    ("creators", "licence", "said"),
+    [([], "CC0", "at least one"), (["Jo"], "CC0", "Family, Given"), (["D, J"], "mine", "unknown")],
+)
+def test_metadata_that_zenodo_would_refuse_are_refused(creators, licence, said):
+    with pytest.raises(ValueError, match=said):
+        zenodo_metadata(title="t", description="d", creators=creators, licence=licence)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cmrseg.cli.console import note, show_table, warn_of_problems
+from cmrseg.cli.console import note, progress_bar, show_table, warn_of_problems
 
 app = typer.Typer(help="Compare predictions with the truth.", no_args_is_help=True)
 _SHOWN = ("dice", "dice_image", "hd95", "assd", "volume_error", "ef_error", "ef_abs_error", "mass_error")
@@ -33,20 +33,85 @@ def masks(
     ] = None,
     split: Annotated[str, typer.Option(help="Only these splits, such as val,test.")] = "",
     jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    robustness: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Also sweep distortions of the images over this model (zoo name or file); see "
+            "`cmrseg evaluate robustness`.",
+        ),
+    ] = None,
 ) -> None:
     """Dice, Hausdorff distance, volumes, EF and mass of masks against masks."""
     from cmrseg.report.evaluation import evaluate_to
 
-    splits = tuple(s for s in split.split(",") if s)
-    result = evaluate_to(
-        predicted, truth, out, labels=labels, predicted_labels=predicted_labels, splits=splits, jobs=jobs
-    )
+    splits = _names(split)
+    if robustness is None:
+        result = evaluate_to(
+            predicted, truth, out, labels=labels, predicted_labels=predicted_labels, splits=splits, jobs=jobs
+        )
+    else:
+        from cmrseg.report.robustness import SweepOptions, evaluate_masks_with_robustness_to
+
+        with progress_bar("segmenting distorted images") as progress:
+            result = evaluate_masks_with_robustness_to(
+                predicted,
+                truth,
+                out,
+                model=robustness,
+                options=SweepOptions(splits=splits, labels=labels),
+                predicted_labels=predicted_labels,
+                jobs=jobs,
+                progress=progress,
+            )
     for sentence in result.notes:
         note(sentence)
     overall = result.summary[(result.summary["group"] == "all") & result.summary["metric"].isin(_SHOWN)]
     columns = ["structure", "metric", "mean", "sd", "median", "n", "unit"]
     show_table("all volumes", columns, overall[columns].values.tolist())
     _close([], result.problems, out)
+
+
+@app.command()
+def robustness(
+    data: Annotated[Path, typer.Argument(help="Data set with masks.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Folder for robustness.csv, robustness.md (for the card), figures and report.html."
+        ),
+    ],
+    model: Annotated[
+        str | None, typer.Option(help="Name of the zoo or model file; the embedded model by default.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Only these splits, such as val,test.")] = "",
+    sweeps: Annotated[
+        str,
+        typer.Option(help="Only these of rotation, zoom, contrast, bias_field, noise, ghosting, resolution."),
+    ] = "",
+    subjects: Annotated[
+        int | None, typer.Option(min=1, help="At most so many, spread over the data.")
+    ] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="Label scheme of the truth, where the layout does not tell.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Keep the subjects that are done.")] = False,
+) -> None:
+    """Dice and EF of a model on turned, zoomed, noisy and otherwise distorted images."""
+    from cmrseg.report.robustness import (
+        DEFAULT_MODEL,
+        SweepOptions,
+        evaluate_robustness_to,
+        robustness_sentences,
+    )
+
+    options = SweepOptions(_names(sweeps), subjects, _names(split), labels, resume)
+    with progress_bar("segmenting distorted images") as progress:
+        result = evaluate_robustness_to(
+            data, out, model=model or DEFAULT_MODEL, options=options, progress=progress
+        )
+    note(f"tables and a block for the model's card: {out / 'robustness.md'}")
+    _close(robustness_sentences(result.summary), result.problems, out)
 
 
 @app.command()
@@ -152,7 +217,7 @@ def readers(
     named = {"A": labels, "B": labels_b, "model": labels_model}
     options = ReaderOptions(
         labels={rater: scheme for rater, scheme in named.items() if scheme},
-        splits=tuple(s for s in split.split(",") if s),
+        splits=_names(split),
         spacing=_spacing(spacing) if spacing else None,
         jobs=jobs,
     )
@@ -168,6 +233,11 @@ def readers(
         for row in within_table(result).itertuples()
     ]
     _close([*result.notes, *within, *few_warning(result), *result.verdicts], result.problems, out)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """The names of a list with commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _spacing(text: str) -> tuple[float, float, float]:

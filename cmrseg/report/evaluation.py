@@ -79,6 +79,7 @@ def write_evaluation(
     provenance: dict[str, object],
     title: str = "Evaluation of predicted masks",
     lead: Sequence[Section] = (),
+    tail: Sequence[Section] = (),
 ) -> Path:
     """Write tables, figures and report of an evaluation.
 
@@ -92,8 +93,8 @@ def write_evaluation(
         What was evaluated; versions and time are added.
     title
         Of the report.
-    lead
-        Sections that come before the scores.
+    lead, tail
+        Sections that come before the scores, and last.
 
     Returns
     -------
@@ -105,7 +106,7 @@ def write_evaluation(
         "measurements.csv": evaluation.measurements,
     }
     write_tables(tables, evaluation.problems, out)
-    sections = [*lead, *evaluation_sections(evaluation)]
+    sections = [*lead, *evaluation_sections(evaluation), *tail]
     return write_page(title, sections, out, provenance=provenance, summary=_headline(evaluation))
 
 

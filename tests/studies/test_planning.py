@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from cmrseg.problems import DataError
-from cmrseg.studies.planning import gain_table, is_whole, planning_table, reader_table
+from cmrseg.studies.planning import gain_table, intervals, is_whole, planning_table, reader_table
 
 
 def run(start, subset, dice, *, subjects=12, images=240, seed=0):
@@ -42,6 +42,14 @@ def test_interval_of_many_subjects_is_that_of_the_normal_distribution():
     half = 1.96 * values.std() / np.sqrt(200)
     assert found["low"] == pytest.approx(values.mean() - half, abs=2e-4)
     assert found["high"] == pytest.approx(values.mean() + half, abs=2e-4)
+
+
+@pytest.mark.parametrize(("n", "low", "high"), [(4, 0.15, 0.25), (10, 0.07, 0.13), (40, 0.03, 0.08)])
+def test_intervals_over_few_subjects_exclude_the_truth_too_often(n, low, high):
+    # Which is why `recommendation` calls them no proof below ten subjects.
+    values = pd.DataFrame(np.random.default_rng(0).normal(size=(2000, n)))
+    found = intervals(values, resamples=1000, seed=0)
+    assert low < ((found["low"] > 0) | (found["high"] < 0)).mean() < high
 
 
 def test_one_subject_has_no_interval():

@@ -12,6 +12,7 @@ import pandas as pd
 from cmrseg.arrays import CineLabels, Curve
 from cmrseg.cine import Cine
 from cmrseg.labels import STRUCTURES, Label
+from cmrseg.metrics.cycle import smooth_cycle
 
 MM3_PER_ML = 1000.0
 MYOCARDIUM_G_PER_ML = 1.05
@@ -151,14 +152,14 @@ def cardiac_function(
     voxel_ml
         Volume of a voxel in ml; ``nan`` when unknown. The ejection fraction does not depend on it.
     frames
-        Positions of end-diastole and end-systole; by default those of the largest and of the
-        smallest volume. Pass those of the LV for the RV.
+        Positions of end-diastole and end-systole; by default those of the largest and of the smallest volume
+        of the smoothed curve, see `smooth_cycle`. Pass those of the LV for the RV.
 
     Returns
     -------
     EDV, ESV and SV in ml, EF in percent and the positions of both frames.
     """
-    ed, es = frames or ed_es_frames(pixels)
+    ed, es = frames or ed_es_frames(smooth_cycle(pixels))
     edv, esv = float(pixels[ed]) * voxel_ml, float(pixels[es]) * voxel_ml
     ef = ejection_fraction(float(pixels[ed]), float(pixels[es]))
     return CardiacFunction(edv, esv, edv - esv, ef, ed, es)

@@ -1,0 +1,127 @@
+"""What a study's headers, or the user, tell of the patient and the scanner."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+import pydicom
+from pydicom.dataset import Dataset
+
+from cmrseg.io.dicom_header import quiet_pydicom
+
+_TAGS = (
+    "PatientSize", "PatientWeight", "HeartRate", "NominalInterval", "MagneticFieldStrength", "Manufacturer",
+    "SharedFunctionalGroupsSequence",
+)  # fmt: skip
+_HEIGHT_M, _WEIGHT_KG, _HEART_RATE, _FIELD_T = (0.3, 2.6), (1, 400), (20, 300), (0.01, 25)
+_MS_PER_MIN = 60_000
+
+
+@dataclass(frozen=True)
+class StudyFacts:
+    """What is known beside the images; nan or empty where nothing is.
+
+    Attributes
+    ----------
+    height_m, weight_kg, heart_rate_bpm
+        Of the patient, for indexed values and cardiac output.
+    field_strength_t, manufacturer
+        Of the scanner.
+    """
+
+    height_m: float = math.nan
+    weight_kg: float = math.nan
+    heart_rate_bpm: float = math.nan
+    field_strength_t: float = math.nan
+    manufacturer: str = ""
+
+    @property
+    def body_surface_m2(self) -> float:
+        """Body surface area in m2; nan unless height and weight are known.
+
+        References
+        ----------
+        Mosteller, N Engl J Med 317:1098 (1987), doi:10.1056/NEJM198710223171717.
+        """
+        return math.sqrt(100 * self.height_m * self.weight_kg / 3600)
+
+    def or_else(self, other: StudyFacts) -> StudyFacts:
+        """These facts, completed by others where something is not known."""
+        missing = [f.name for f in fields(self) if _unknown(getattr(self, f.name))]
+        return replace(self, **{name: getattr(other, name) for name in missing})
+
+
+def read_facts(files: Iterable[Path]) -> StudyFacts:
+    """Facts by the headers of DICOM files.
+
+    Parameters
+    ----------
+    files
+        Files of one study; only as many are opened as it takes until all is known, the first three at most.
+
+    Returns
+    -------
+    Facts; a value outside of what a patient or scanner can have counts as not known, and so does a file that
+    cannot be read. A height that can only be in cm is taken as such.
+    """
+    facts = StudyFacts()
+    for path in list(files)[:3]:
+        try:
+            with quiet_pydicom():
+                header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_TAGS))
+                facts = facts.or_else(_facts(header))
+        # The images were read before; what a strange header does here must not lose them.
+        except Exception:
+            continue
+        if not any(_unknown(getattr(facts, f.name)) for f in fields(facts)):
+            break
+    return facts
+
+
+def _facts(header: Dataset) -> StudyFacts:
+    """Facts of one header."""
+    height = _number(header, "PatientSize")
+    return StudyFacts(
+        height_m=_within(height / 100 if height > _HEIGHT_M[1] else height, _HEIGHT_M),
+        weight_kg=_within(_number(header, "PatientWeight"), _WEIGHT_KG),
+        heart_rate_bpm=_heart_rate(header),
+        field_strength_t=_within(_tesla(_number(header, "MagneticFieldStrength")), _FIELD_T),
+        manufacturer=str(header.get("Manufacturer") or "").strip(),
+    )
+
+
+def _heart_rate(header: Dataset) -> float:
+    """Beats per minute, by the rate itself or by the interval between R waves."""
+    interval_ms = _number(header, "NominalInterval")
+    groups = header.get("SharedFunctionalGroupsSequence") or [Dataset()]
+    sync = (groups[0].get("CardiacSynchronizationSequence") or [Dataset()])[0]
+    interval_ms = interval_ms if interval_ms > 0 else _number(sync, "RRIntervalTimeNominal")
+    told = _within(_number(header, "HeartRate"), _HEART_RATE)
+    from_interval = _MS_PER_MIN / interval_ms if interval_ms > 0 else math.nan
+    return _within(from_interval, _HEART_RATE) if math.isnan(told) else told
+
+
+def _tesla(strength: float) -> float:
+    """Field strength in T; some scanners write gauss."""
+    return strength / 10_000 if strength > 100 else strength
+
+
+def _number(header: Dataset, name: str) -> float:
+    """A number of the header, or nan."""
+    try:
+        return float(header.get(name))
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def _within(value: float, limits: tuple[float, float]) -> float:
+    """The value if it is plausible, else nan."""
+    return value if limits[0] <= value <= limits[1] else math.nan
+
+
+def _unknown(value: float | str) -> bool:
+    """Whether a fact is missing."""
+    return value == "" or value != value

@@ -1,0 +1,145 @@
+"""Function of both ventricles from the mask of a cine, and how much it hangs on the end slices."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+
+from cmrseg.analysis.facts import StudyFacts
+from cmrseg.analysis.study import CURVE_COLUMNS, NUMBER_COLUMNS, SENSITIVITY_COLUMNS
+from cmrseg.cine import Cine
+from cmrseg.labels import STRUCTURES, Label
+from cmrseg.metrics.cycle import smooth_cycle
+from cmrseg.metrics.volumes import (
+    CardiacFunction,
+    cardiac_function,
+    myocardial_mass,
+    pixel_curve,
+    volume_curve,
+    voxel_volume,
+)
+
+_ML_PER_L = 1000
+_INDEXED = {"ml": "ml/m2", "g": "g/m2", "l/min": "l/min/m2"}
+
+
+def curve_table(mask: Cine) -> pd.DataFrame:
+    """Volumes at every frame, as measured and smoothed.
+
+    Parameters
+    ----------
+    mask
+        `Label` ids, shape ``(x, y, z, t)``.
+
+    Returns
+    -------
+    `CURVE_COLUMNS`; nan where the spacing or the frame times are unknown.
+    """
+    curves = {f"{s.name}_ml": volume_curve(mask.array, mask.spacing, s) for s in STRUCTURES}
+    smooth = {f"{s.name}_smooth_ml": smooth_cycle(curves[f"{s.name}_ml"]) for s in (Label.LV, Label.RV)}
+    frames = mask.array.shape[3]
+    times = mask.frame_times_ms or [math.nan] * frames
+    table = pd.DataFrame({"frame": range(frames), "time_ms": times, **curves, **smooth})
+    return table[list(CURVE_COLUMNS)]
+
+
+def function_table(mask: Cine, facts: StudyFacts) -> tuple[pd.DataFrame, tuple[int, int]]:
+    """EDV, ESV, SV, EF and cardiac output of both ventricles, and the mass of the left one.
+
+    Parameters
+    ----------
+    mask
+        `Label` ids, shape ``(x, y, z, t)``.
+    facts
+        Heart rate, height and weight.
+
+    Returns
+    -------
+    Table with `NUMBER_COLUMNS` (nan where something is unknown; with one frame only EDV and mass are known), and
+    the positions of end-diastole and end-systole by the left ventricle, which count for the right one as well.
+    """
+    left = ventricle_function(mask, Label.LV)
+    frames = (left.ed_index, left.es_index)
+    right = ventricle_function(mask, Label.RV, frames=frames)
+    myo_ml = float(volume_curve(mask.array[..., frames[0], None], mask.spacing, Label.MYO)[0])
+    mass = ("LV", "mass", myocardial_mass(myo_ml) or math.nan, "g")
+    rows = [*_function_rows("LV", left, facts), mass, *_function_rows("RV", right, facts)]
+    body = facts.body_surface_m2
+    table = [
+        (*row, row[2] / body if row[3] in _INDEXED else math.nan, _INDEXED.get(row[3], "")) for row in rows
+    ]
+    return pd.DataFrame(table, columns=list(NUMBER_COLUMNS)), frames
+
+
+def ventricle_function(
+    mask: Cine, label: Label, *, frames: tuple[int, int] | None = None
+) -> CardiacFunction:
+    """`cardiac_function` of one ventricle of a mask; all is nan where the mask does not show it."""
+    pixels = pixel_curve(mask.array, label)
+    voxel_ml = voxel_volume(mask.spacing) if pixels.any() else math.nan
+    return cardiac_function(pixels, voxel_ml, frames=frames)
+
+
+def sensitivity_table(mask: Cine, frames: tuple[int, int]) -> pd.DataFrame:
+    """How volumes and EF change when the end slices are left out.
+
+    Where the base ends is the largest source of differences between readers: a slice more or less.
+
+    Parameters
+    ----------
+    mask
+        `Label` ids, shape ``(x, y, z, t)``.
+    frames
+        Positions of end-diastole and end-systole, the same with and without the slices.
+
+    Returns
+    -------
+    `SENSITIVITY_COLUMNS`, one row for nothing, the most basal, the most apical and both slices left out. The end
+    slices are those of the LV at end-diastole, the basal end is the one with the larger heart. Empty if fewer
+    than three slices hold LV.
+
+    References
+    ----------
+    Suinesiaputra et al., JCMR 17:63 (2015), doi:10.1186/s12968-015-0170-9 (readers differ most at the base).
+    """
+    ends = end_slices(mask.array[..., frames[0]])
+    if ends is None:
+        return pd.DataFrame(columns=list(SENSITIVITY_COLUMNS))
+    base, apex = ends
+    variants = {
+        "nothing": (), "most basal slice": (base,), "most apical slice": (apex,), "both": (base, apex),
+    }  # fmt: skip
+    rows, whole = [], None
+    for name, slices in variants.items():
+        kept = mask.array.copy() if slices else mask.array
+        for z in slices:
+            kept[:, :, z] = Label.BACKGROUND
+        found = ventricle_function(mask.with_array(kept), Label.LV, frames=frames)
+        whole = whole or found
+        change = (found.edv_ml - whole.edv_ml, found.ef_percent - whole.ef_percent)
+        rows.append((name, found.edv_ml, found.esv_ml, found.ef_percent, *change))
+    return pd.DataFrame(rows, columns=list(SENSITIVITY_COLUMNS))
+
+
+def end_slices(labels: np.ndarray) -> tuple[int, int] | None:
+    """The most basal and the most apical slice with LV, of one frame ``(x, y, z)``; None below three slices."""
+    slices = np.flatnonzero((labels == Label.LV).any(axis=(0, 1)))
+    if len(slices) < 3:
+        return None
+    heart = np.count_nonzero(labels, axis=(0, 1))
+    first, last = slices[: len(slices) // 2], slices[-(len(slices) // 2) :]
+    ends = int(slices[0]), int(slices[-1])
+    return ends if heart[first].sum() >= heart[last].sum() else ends[::-1]
+
+
+def _function_rows(
+    name: str, found: CardiacFunction, facts: StudyFacts
+) -> list[tuple[str, str, float, str]]:
+    """Rows of one ventricle without their index; of a single frame nothing but its volume is known."""
+    single = found.ed_index == found.es_index
+    esv, sv, ef = (math.nan,) * 3 if single else (found.esv_ml, found.sv_ml, found.ef_percent)
+    output = sv * facts.heart_rate_bpm / _ML_PER_L
+    rows = (("EDV", found.edv_ml, "ml"), ("ESV", esv, "ml"), ("SV", sv, "ml"), ("EF", ef, "%"))
+    return [(name, *row) for row in (*rows, ("cardiac output", output, "l/min"))]

@@ -1,0 +1,99 @@
+import math
+
+import numpy as np
+import pytest
+
+from cmrseg.analysis.facts import StudyFacts
+from cmrseg.analysis.function import curve_table, end_slices, function_table, sensitivity_table
+from cmrseg.cine import Cine
+from cmrseg.labels import Label
+
+SPACING = (2.0, 2.0, 10.0)  # 25 voxels per ml
+FRAMES = 20
+
+
+def block(voxels: int, label: Label, *, row: int) -> np.ndarray:
+    """A slice (40, 40) with so many voxels of a label, from a row on."""
+    flat = np.zeros((40, 40), np.uint8)
+    flat[row:].ravel()[:voxels] = label
+    return flat
+
+
+def beating(*, slices: int = 4, spacing=SPACING, times=True) -> Cine:
+    """LV of 40 to 16 ml and MYO of 20 ml in a stack whose first slice is the base; RV of 30 to 15 ml."""
+    array = np.zeros((40, 40, slices, FRAMES), np.uint8)
+    for t in range(FRAMES):
+        share = (1 + math.cos(2 * math.pi * t / FRAMES)) / 2  # 1 at end-diastole
+        for z in range(slices):
+            lv = block(round((100 + 150 * share) * 2 * (slices - z) / (slices + 1)), Label.LV, row=0)
+            myo, rv = block(125, Label.MYO, row=15), block(round(94 + 94 * share), Label.RV, row=25)
+            array[:, :, z, t] = np.maximum.reduce([lv, myo, rv])
+    return Cine(array, spacing, frame_times_ms=tuple(40.0 * t for t in range(FRAMES)) if times else ())
+
+
+def number(table, ventricle, quantity, column="value"):
+    return table.query("ventricle == @ventricle and quantity == @quantity")[column].item()
+
+
+def test_volumes_ef_and_mass_are_those_of_the_mask():
+    table, frames = function_table(beating(), StudyFacts())
+    assert frames == (0, 10)
+    assert number(table, "LV", "EDV") == pytest.approx(40, rel=0.01)
+    assert number(table, "LV", "ESV") == pytest.approx(16, rel=0.01)
+    assert number(table, "LV", "EF") == pytest.approx(60, abs=0.5)
+    assert number(table, "LV", "mass") == pytest.approx(21, rel=0.01)
+    assert number(table, "RV", "SV") == pytest.approx(15, rel=0.01)
+
+
+def test_output_and_index_need_what_they_are_made_of():
+    known, _ = function_table(beating(), StudyFacts(height_m=1.8, weight_kg=80, heart_rate_bpm=50))
+    assert number(known, "LV", "cardiac output") == pytest.approx(24 * 50 / 1000, rel=0.01)
+    assert number(known, "LV", "EDV", "indexed") == pytest.approx(20, rel=0.01)  # 2 m2
+    assert number(known, "LV", "EDV", "indexed_unit") == "ml/m2"
+    unknown, _ = function_table(beating(), StudyFacts())
+    assert math.isnan(number(unknown, "LV", "cardiac output"))
+    assert unknown["indexed"].isna().all()
+
+
+def test_without_a_spacing_only_ef_is_known():
+    table, _ = function_table(beating(spacing=(math.nan,) * 3), StudyFacts())
+    assert number(table, "LV", "EF") == pytest.approx(60, abs=0.5)
+    assert math.isnan(number(table, "LV", "EDV")) and math.isnan(number(table, "LV", "mass"))
+
+
+def test_a_single_frame_has_a_volume_and_no_function():
+    cine = beating()
+    single = Cine(cine.array[..., :1], SPACING)
+    table, _ = function_table(single, StudyFacts())
+    assert number(table, "LV", "EDV") == pytest.approx(40, rel=0.01)
+    assert math.isnan(number(table, "LV", "EF")) and math.isnan(number(table, "LV", "ESV"))
+
+
+def test_a_missing_ventricle_is_unknown_rather_than_empty():
+    cine = beating()
+    table, _ = function_table(cine.with_array(np.where(cine.array == Label.RV, 0, cine.array)), StudyFacts())
+    assert math.isnan(number(table, "RV", "EDV")) and math.isnan(number(table, "RV", "EF"))
+
+
+@pytest.mark.parametrize("turn", [1, -1])
+def test_leaving_out_the_base_takes_its_volume_away(turn):
+    cine = beating()
+    table = sensitivity_table(cine.with_array(cine.array[:, :, ::turn]), (0, 10)).set_index("left_out")
+    base, apex = table.loc["most basal slice"], table.loc["most apical slice"]
+    assert base["EDV_change_ml"] == pytest.approx(-16, rel=0.01)  # 4 / 10 of the volume
+    assert apex["EDV_change_ml"] == pytest.approx(-4, rel=0.02)
+    assert table.loc["both", "EDV_ml"] == pytest.approx(20, rel=0.01)
+    assert abs(base["EF_change_points"]) < 1  # all slices contract alike
+
+
+def test_two_slices_have_no_end_to_spare():
+    cine = beating(slices=2)
+    assert end_slices(cine.array[..., 0]) is None
+    assert sensitivity_table(cine, (0, 10)).empty
+
+
+def test_the_curve_tells_every_frame_and_its_time():
+    table = curve_table(beating())
+    assert table["time_ms"].tolist() == [40.0 * t for t in range(FRAMES)]
+    assert table["LV_smooth_ml"].to_numpy() == pytest.approx(table["LV_ml"].to_numpy(), abs=1)
+    assert curve_table(beating(times=False))["time_ms"].isna().all()

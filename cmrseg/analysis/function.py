@@ -57,8 +57,8 @@ def function_table(mask: Cine, facts: StudyFacts) -> tuple[pd.DataFrame, tuple[i
 
     Returns
     -------
-    Table with `NUMBER_COLUMNS` (nan where something is unknown; with one frame only EDV and mass are known), and
-    the positions of end-diastole and end-systole by the left ventricle, which count for the right one as well.
+    Table with `NUMBER_COLUMNS` (nan where something is unknown; one frame tells EDV and mass only), and the
+    positions of end-diastole and end-systole by the left ventricle, which count for the right one as well.
     """
     left = ventricle_function(mask, Label.LV)
     frames = (left.ed_index, left.es_index)
@@ -73,9 +73,7 @@ def function_table(mask: Cine, facts: StudyFacts) -> tuple[pd.DataFrame, tuple[i
     return pd.DataFrame(table, columns=list(NUMBER_COLUMNS)), frames
 
 
-def ventricle_function(
-    mask: Cine, label: Label, *, frames: tuple[int, int] | None = None
-) -> CardiacFunction:
+def ventricle_function(mask: Cine, label: Label, *, frames: tuple[int, int] | None = None) -> CardiacFunction:
     """`cardiac_function` of one ventricle of a mask; all is nan where the mask does not show it."""
     pixels = pixel_curve(mask.array, label)
     voxel_ml = voxel_volume(mask.spacing) if pixels.any() else math.nan
@@ -96,9 +94,8 @@ def sensitivity_table(mask: Cine, frames: tuple[int, int]) -> pd.DataFrame:
 
     Returns
     -------
-    `SENSITIVITY_COLUMNS`, one row for nothing, the most basal, the most apical and both slices left out. The end
-    slices are those of the LV at end-diastole, the basal end is the one with the larger heart. Empty if fewer
-    than three slices hold LV.
+    `SENSITIVITY_COLUMNS`, one row for nothing, the most basal, the most apical and both slices left out. The
+    end slices are those of the LV at end-diastole. Empty if fewer than three slices hold LV.
 
     References
     ----------
@@ -124,7 +121,7 @@ def sensitivity_table(mask: Cine, frames: tuple[int, int]) -> pd.DataFrame:
 
 
 def end_slices(labels: np.ndarray) -> tuple[int, int] | None:
-    """The most basal and the most apical slice with LV, of one frame ``(x, y, z)``; None below three slices."""
+    """The most basal and the most apical slice with LV of a frame ``(x, y, z)``; None below three slices."""
     slices = np.flatnonzero((labels == Label.LV).any(axis=(0, 1)))
     if len(slices) < 3:
         return None
@@ -134,9 +131,7 @@ def end_slices(labels: np.ndarray) -> tuple[int, int] | None:
     return ends if heart[first].sum() >= heart[last].sum() else ends[::-1]
 
 
-def _function_rows(
-    name: str, found: CardiacFunction, facts: StudyFacts
-) -> list[tuple[str, str, float, str]]:
+def _function_rows(name: str, found: CardiacFunction, facts: StudyFacts) -> list[tuple[str, str, float, str]]:
     """Rows of one ventricle without their index; of a single frame nothing but its volume is known."""
     single = found.ed_index == found.es_index
     esv, sv, ef = (math.nan,) * 3 if single else (found.esv_ml, found.sv_ml, found.ef_percent)

@@ -24,7 +24,7 @@ class Flag:
     Attributes
     ----------
     level
-        ``green``: nothing noticed, ``amber``: look at it, ``red``: do not use the numbers before you have looked.
+        ``green``: nothing noticed, ``amber``: look at it, ``red``: look before you use any number.
     check
         What was checked, a few words.
     reason

@@ -77,13 +77,14 @@ class Study:
 
 @dataclass(frozen=True)
 class UsedImage:
-    """The file that a frame of a slice comes from."""
+    """The file that a frame of a slice comes from, and the number of the plane in it."""
 
     study: str
     slice: int
     frame: int
     series: int
     file: str
+    plane: int = 0
 
 
 @dataclass(frozen=True)
@@ -253,7 +254,7 @@ def _study(name: str, subject: str, cine: Cine) -> Study:
 def _used_images(study: str, slices: list[Slice]) -> list[UsedImage]:
     """Where every frame comes from."""
     return [
-        UsedImage(study, z, t, image.series_number, image.name)
+        UsedImage(study, z, t, image.series_number, image.name, image.frame)
         for z, s in enumerate(slices)
         for t, image in enumerate(s.images)
     ]

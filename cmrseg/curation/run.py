@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, fields
 from pathlib import Path, PurePosixPath
 
@@ -43,6 +44,7 @@ _FILES_AT_ONCE = 200
 _WORTH_PROCESSES = 10_000  # files
 _VISITS_A_DAY = 2
 Progress = Callable[[str, int, int], None]
+Planes = Mapping[tuple[int, int], tuple[Path, int]]  # slice and frame -> file, number of the plane in it
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,9 @@ class Options:
 class CurationRun:
     """The tables of a target folder, and what a user should know about this run.
 
-    ``unreadable`` counts the damaged files and images of this run.
+    ``unreadable`` counts the damaged files and images of this run. ``sources`` holds the file, and the number
+    of the plane in it, of every slice and frame of the cines that this run curated or found finished; names
+    of patients may stand in these paths.
     """
 
     studies: pd.DataFrame
@@ -88,6 +92,7 @@ class CurationRun:
     series: pd.DataFrame
     notes: list[str]
     unreadable: int
+    sources: Mapping[str, Planes] = field(default_factory=dict)
 
     @property
     def failed(self) -> int:
@@ -133,23 +138,47 @@ def curate(
     ----------
     Ankenbrand et al. (2021), doi:10.1101/2020.06.15.20131656.
     """
+    with source_files(source, target) as files:
+        return curate_files(files, target, options=options, progress=progress)
+
+
+def source_files(source: Path, target: Path) -> AbstractContextManager[list[File]]:
+    """Files of a source, see `open_source`; what an archive holds is unpacked in the target meanwhile."""
+    remove_leftovers(target)
+    return open_source(source, target / RECORDS / "unpacked")
+
+
+def curate_files(
+    files: Sequence[File], target: Path, *, options: Options | None = None, progress: Progress | None = None
+) -> CurationRun:
+    """`curate` for files that are open already: the sources of the result can be read as long as they are.
+
+    Parameters
+    ----------
+    files
+        From `source_files`.
+    target, options, progress
+        As for `curate`.
+    """
     options = options or Options()
     tell = progress or (lambda what, done, total: None)
-    remove_leftovers(target)
-    with open_source(source, target / RECORDS / "unpacked") as files:
-        scan = _scan(files, options, tell)
-        if not scan.images and not scan.damaged:
-            raise DataError(f"no MR image among the {len(files)} file(s) of {source}; name the DICOM folder")
-        damaged = _damaged(scan, options)
-        examinations = _examinations(scan.images, target, options)
-        notes, count = _notes(files, scan, examinations), len(examinations)
-        scan.images.clear()
-        unreadable, waiting = len(damaged), _handed_out(examinations)
-        done = map_studies(curate_examination, waiting, jobs=options.jobs, scheduler=options.scheduler)
-        for number, record in enumerate(done, start=1):
-            unreadable += sum(problem.problem == kinds.UNREADABLE for problem in record.problems)
-            tell("curating", number, count)
-    return _write_tables(target, damaged, notes, unreadable=unreadable)
+    scan = _scan(files, options, tell)
+    if not scan.images and not scan.damaged:
+        raise DataError(f"no MR image among the {len(files)} file(s) of the source; name the DICOM folder")
+    damaged = _damaged(scan, options)
+    examinations = _examinations(scan.images, target, options)
+    notes, count = _notes(files, scan, examinations), len(examinations)
+    paths = {e.key: {image.name: image.path for image in e.images} for e in examinations}
+    scan.images.clear()
+    sources: dict[str, dict[tuple[int, int], tuple[Path, int]]] = defaultdict(dict)
+    unreadable, waiting = len(damaged), _handed_out(examinations)
+    done = map_studies(curate_examination, waiting, jobs=options.jobs, scheduler=options.scheduler)
+    for number, record in enumerate(done, start=1):
+        unreadable += sum(problem.problem == kinds.UNREADABLE for problem in record.problems)
+        for used in record.used:
+            sources[used.study][used.slice, used.frame] = paths[record.key][used.file], used.plane
+        tell("curating", number, count)
+    return _write_tables(target, damaged, notes, unreadable=unreadable, sources=sources)
 
 
 def _handed_out(examinations: list[Examination]) -> Iterator[Examination]:
@@ -280,7 +309,14 @@ def _notes(files: Sequence[File], scan: Scan, examinations: Sequence[Examination
     return notes
 
 
-def _write_tables(target: Path, damaged: list[Problem], notes: list[str], *, unreadable: int) -> CurationRun:
+def _write_tables(
+    target: Path,
+    damaged: list[Problem],
+    notes: list[str],
+    *,
+    unreadable: int,
+    sources: Mapping[str, Planes],
+) -> CurationRun:
     """Tables of all examinations that the target holds, of this run and of earlier ones."""
     records = [record for _, record in _records(target)]
     studies = _table([s for r in records for s in r.studies], Study).sort_values("study", ignore_index=True)
@@ -300,7 +336,7 @@ def _write_tables(target: Path, damaged: list[Problem], notes: list[str], *, unr
         ("series", series),
     ):
         write_table(table, target / f"{name}.tsv")
-    return CurationRun(studies, problems, series, notes, unreadable)
+    return CurationRun(studies, problems, series, notes, unreadable, sources)
 
 
 def _table(rows: Sequence[object], kind: type) -> pd.DataFrame:

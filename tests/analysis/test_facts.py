@@ -56,7 +56,9 @@ def test_an_enhanced_file_tells_the_interval_in_its_shared_groups(header):
 @pytest.mark.parametrize("values", [{"PatientSize": 0}, {"PatientWeight": 0}, {"HeartRate": 0}, {}])
 def test_what_no_patient_can_have_is_not_known(header, values):
     facts = read_facts([header(**values)])
-    assert math.isnan(facts.height_m) and math.isnan(facts.weight_kg) and math.isnan(facts.heart_rate_bpm)
+    assert math.isnan(facts.height_m)
+    assert math.isnan(facts.weight_kg)
+    assert math.isnan(facts.heart_rate_bpm)
 
 
 def test_a_later_file_completes_the_first_and_damage_loses_nothing(header, tmp_path):

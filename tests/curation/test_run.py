@@ -16,6 +16,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pandas as pd
+import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
@@ -112,7 +113,14 @@ def test_the_tables_have_the_columns_of_the_contract(source, tmp_path):
     assert list(table(tmp_path / "out", "problems"))[:5] == [
         *("study", "problem", "resolution", "image", "extra_info")
     ]
-    assert list(table(tmp_path / "out", "used_images")) == ["study", "slice", "frame", "series", "file"]
+    assert list(table(tmp_path / "out", "used_images")) == [
+        "study",
+        "slice",
+        "frame",
+        "series",
+        "file",
+        "plane",
+    ]
 
 
 def test_every_frame_names_the_file_that_it_comes_from(tmp_path):
@@ -121,6 +129,20 @@ def test_every_frame_names_the_file_that_it_comes_from(tmp_path):
     used = table(tmp_path / "out", "used_images")
     assert len(used) == used["file"].nunique() == 36
     assert all((tmp_path / "source" / name).is_file() for name in used["file"])
+
+
+@pytest.mark.parametrize("style", ["siemens", "enhanced"])
+def test_a_run_tells_the_true_plane_of_every_frame_although_its_tables_do_not(style, tmp_path):
+    write(datasets(style=style), tmp_path / "Doe_John")
+    for _ in range(2):  # a finished examination is told of, too
+        run = curate(tmp_path / "Doe_John", tmp_path / "out")
+        (study,) = run.studies["study"]
+        pixels = nib.load(tmp_path / "out" / study / "sa.nii.gz").get_fdata()
+        assert sorted(run.sources[study]) == list(np.ndindex(pixels.shape[2:]))
+        for (z, t), (path, plane) in list(run.sources[study].items())[::7]:
+            stored = pydicom.dcmread(path).pixel_array
+            stored = stored[plane] if stored.ndim == 3 else stored
+            np.testing.assert_array_equal(pixels[:, :, z, t], stored.T)
 
 
 @pytest.mark.slow  # many series

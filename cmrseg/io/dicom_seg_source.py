@@ -221,7 +221,7 @@ def _header(told: Dataset, image: DicomImage, plane: Plane, pseudonym: str | Non
         if value := _valid(name, told.get(name)):
             setattr(header, name, value)
     if pseudonym is not None:
-        header.PatientName = header.PatientID = pseudonym
+        header.PatientName, header.PatientID = f"{pseudonym}^", pseudonym
     header.StudyInstanceUID, header.SeriesInstanceUID = image.study_uid, image.series_uid
     header.SOPClassUID, header.SOPInstanceUID = uid.MRImageStorage, image.instance_uid
     header.FrameOfReferenceUID = told.get("FrameOfReferenceUID") or uid.generate_uid()

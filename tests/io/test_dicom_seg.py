@@ -254,7 +254,7 @@ def test_nothing_of_the_patient_is_left_under_a_pseudonym(style, tmp_path):
         told += ["Hauptstrasse", "MR-KELLER", "SN-98765", "ALT-123", datasets[0].StudyDate, "MUSTER"]
         assert [value for value in told if value.encode() in content] == []
         found = pydicom.dcmread(path)
-        assert (found.PatientName, found.PatientID) == ("Sa1", "Sa1")
+        assert (found.PatientName, found.PatientID) == ("Sa1^", "Sa1")
 
 
 def test_the_patient_is_copied_when_asked_for(sources, tmp_path):

@@ -20,7 +20,7 @@ LAYERS = (
     ("metrics", "curation", "data", "models", "losses", "preprocess", "phantom"),
     ("zoo",),
     ("training", "predict", "teachers"),
-    ("evaluation",),
+    ("evaluation", "analysis"),
     ("pseudo_labels", "confidence", "studies", "ensemble", "publish"),
     ("report",),
     ("demo",),

@@ -19,7 +19,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[1]
-DATA_SUFFIXES = {".json", ".safetensors", ".j2"}
+DATA_SUFFIXES = {".json", ".safetensors", ".css", ".j2", ".js"}
 BUILD_FILES = ("setup.cfg", "pyproject.toml", "README.md", "LICENSE")
 FOLDERS = ("cmrseg", "tests", "nbs", "benchmarks", "data_curation", "model_zoo")
 

@@ -12,6 +12,7 @@ from cmrseg.analysis.study import CURVE_COLUMNS, NUMBER_COLUMNS, SENSITIVITY_COL
 from cmrseg.cine import Cine
 from cmrseg.labels import STRUCTURES, Label
 from cmrseg.metrics.cycle import smooth_cycle
+from cmrseg.metrics.orientation import base_first
 from cmrseg.metrics.volumes import (
     CardiacFunction,
     cardiac_function,
@@ -45,7 +46,13 @@ def curve_table(mask: Cine) -> pd.DataFrame:
     return table[list(CURVE_COLUMNS)]
 
 
-def function_table(mask: Cine, facts: StudyFacts) -> tuple[pd.DataFrame, tuple[int, int]]:
+def end_frames(mask: Cine) -> tuple[int, int]:
+    """Positions of end-diastole and end-systole, by the smoothed volume curve of the left ventricle."""
+    left = ventricle_function(mask, Label.LV)
+    return left.ed_index, left.es_index
+
+
+def function_table(mask: Cine, facts: StudyFacts, frames: tuple[int, int]) -> pd.DataFrame:
     """EDV, ESV, SV, EF and cardiac output of both ventricles, and the mass of the left one.
 
     Parameters
@@ -54,14 +61,14 @@ def function_table(mask: Cine, facts: StudyFacts) -> tuple[pd.DataFrame, tuple[i
         `Label` ids, shape ``(x, y, z, t)``.
     facts
         Heart rate, height and weight.
+    frames
+        Positions of end-diastole and end-systole, for both ventricles, see `end_frames`.
 
     Returns
     -------
-    Table with `NUMBER_COLUMNS` (nan where something is unknown; one frame tells EDV and mass only), and the
-    positions of end-diastole and end-systole by the left ventricle, which count for the right one as well.
+    Table with `NUMBER_COLUMNS`; nan where something is unknown: one frame tells EDV and mass only.
     """
-    left = ventricle_function(mask, Label.LV)
-    frames = (left.ed_index, left.es_index)
+    left = ventricle_function(mask, Label.LV, frames=frames)
     right = ventricle_function(mask, Label.RV, frames=frames)
     myo_ml = float(volume_curve(mask.array[..., frames[0], None], mask.spacing, Label.MYO)[0])
     mass = ("LV", "mass", myocardial_mass(myo_ml) or math.nan, "g")
@@ -70,7 +77,7 @@ def function_table(mask: Cine, facts: StudyFacts) -> tuple[pd.DataFrame, tuple[i
     table = [
         (*row, row[2] / body if row[3] in _INDEXED else math.nan, _INDEXED.get(row[3], "")) for row in rows
     ]
-    return pd.DataFrame(table, columns=list(NUMBER_COLUMNS)), frames
+    return pd.DataFrame(table, columns=list(NUMBER_COLUMNS))
 
 
 def ventricle_function(mask: Cine, label: Label, *, frames: tuple[int, int] | None = None) -> CardiacFunction:
@@ -101,7 +108,7 @@ def sensitivity_table(mask: Cine, frames: tuple[int, int]) -> pd.DataFrame:
     ----------
     Suinesiaputra et al., JCMR 17:63 (2015), doi:10.1186/s12968-015-0170-9 (readers differ most at the base).
     """
-    ends = end_slices(mask.array[..., frames[0]])
+    ends = end_slices(mask, frames[0])
     if ends is None:
         return pd.DataFrame(columns=list(SENSITIVITY_COLUMNS))
     base, apex = ends
@@ -117,18 +124,19 @@ def sensitivity_table(mask: Cine, frames: tuple[int, int]) -> pd.DataFrame:
         whole = whole or found
         change = (found.edv_ml - whole.edv_ml, found.ef_percent - whole.ef_percent)
         rows.append((name, found.edv_ml, found.esv_ml, found.ef_percent, *change))
-    return pd.DataFrame(rows, columns=list(SENSITIVITY_COLUMNS))
+    table = pd.DataFrame(rows, columns=list(SENSITIVITY_COLUMNS))
+    if frames[0] == frames[1]:
+        table[["ESV_ml", "EF_percent", "EF_change_points"]] = math.nan
+    return table
 
 
-def end_slices(labels: np.ndarray) -> tuple[int, int] | None:
-    """The most basal and the most apical slice with LV of a frame ``(x, y, z)``; None below three slices."""
-    slices = np.flatnonzero((labels == Label.LV).any(axis=(0, 1)))
+def end_slices(mask: Cine, frame: int) -> tuple[int, int] | None:
+    """The most basal and the most apical slice with LV of a frame; None below three slices."""
+    slices = np.flatnonzero((mask.array[..., frame] == Label.LV).any(axis=(0, 1)))
     if len(slices) < 3:
         return None
-    heart = np.count_nonzero(labels, axis=(0, 1))
-    first, last = slices[: len(slices) // 2], slices[-(len(slices) // 2) :]
     ends = int(slices[0]), int(slices[-1])
-    return ends if heart[first].sum() >= heart[last].sum() else ends[::-1]
+    return ends if base_first(mask) else ends[::-1]
 
 
 def _function_rows(name: str, found: CardiacFunction, facts: StudyFacts) -> list[tuple[str, str, float, str]]:

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from cmrseg.analysis.facts import StudyFacts
-from cmrseg.analysis.function import curve_table, end_slices, function_table, sensitivity_table
+from cmrseg.analysis.function import (
+    curve_table,
+    end_frames,
+    end_slices,
+    function_table,
+    sensitivity_table,
+)
 from cmrseg.cine import Cine
 from cmrseg.labels import Label
 
@@ -31,13 +37,17 @@ def beating(*, slices: int = 4, spacing=SPACING, times=True) -> Cine:
     return Cine(array, spacing, frame_times_ms=tuple(40.0 * t for t in range(FRAMES)) if times else ())
 
 
+def measured(cine: Cine, facts: StudyFacts = StudyFacts()):  # noqa: B008 (frozen)
+    return function_table(cine, facts, end_frames(cine))
+
+
 def number(table, ventricle, quantity, column="value"):
     return table.query("ventricle == @ventricle and quantity == @quantity")[column].item()
 
 
 def test_volumes_ef_and_mass_are_those_of_the_mask():
-    table, frames = function_table(beating(), StudyFacts())
-    assert frames == (0, 10)
+    table = measured(beating())
+    assert end_frames(beating()) == (0, 10)
     assert number(table, "LV", "EDV") == pytest.approx(40, rel=0.01)
     assert number(table, "LV", "ESV") == pytest.approx(16, rel=0.01)
     assert number(table, "LV", "EF") == pytest.approx(60, abs=0.5)
@@ -46,17 +56,17 @@ def test_volumes_ef_and_mass_are_those_of_the_mask():
 
 
 def test_output_and_index_need_what_they_are_made_of():
-    known, _ = function_table(beating(), StudyFacts(height_m=1.8, weight_kg=80, heart_rate_bpm=50))
+    known = measured(beating(), StudyFacts(height_m=1.8, weight_kg=80, heart_rate_bpm=50))
     assert number(known, "LV", "cardiac output") == pytest.approx(24 * 50 / 1000, rel=0.01)
     assert number(known, "LV", "EDV", "indexed") == pytest.approx(20, rel=0.01)  # 2 m2
     assert number(known, "LV", "EDV", "indexed_unit") == "ml/m2"
-    unknown, _ = function_table(beating(), StudyFacts())
+    unknown = measured(beating())
     assert math.isnan(number(unknown, "LV", "cardiac output"))
     assert unknown["indexed"].isna().all()
 
 
 def test_without_a_spacing_only_ef_is_known():
-    table, _ = function_table(beating(spacing=(math.nan,) * 3), StudyFacts())
+    table = measured(beating(spacing=(math.nan,) * 3))
     assert number(table, "LV", "EF") == pytest.approx(60, abs=0.5)
     assert math.isnan(number(table, "LV", "EDV"))
     assert math.isnan(number(table, "LV", "mass"))
@@ -65,7 +75,7 @@ def test_without_a_spacing_only_ef_is_known():
 def test_a_single_frame_has_a_volume_and_no_function():
     cine = beating()
     single = Cine(cine.array[..., :1], SPACING)
-    table, _ = function_table(single, StudyFacts())
+    table = measured(single)
     assert number(table, "LV", "EDV") == pytest.approx(40, rel=0.01)
     assert math.isnan(number(table, "LV", "EF"))
     assert math.isnan(number(table, "LV", "ESV"))
@@ -73,7 +83,7 @@ def test_a_single_frame_has_a_volume_and_no_function():
 
 def test_a_missing_ventricle_is_unknown_rather_than_empty():
     cine = beating()
-    table, _ = function_table(cine.with_array(np.where(cine.array == Label.RV, 0, cine.array)), StudyFacts())
+    table = measured(cine.with_array(np.where(cine.array == Label.RV, 0, cine.array)))
     assert math.isnan(number(table, "RV", "EDV"))
     assert math.isnan(number(table, "RV", "EF"))
 
@@ -89,9 +99,16 @@ def test_leaving_out_the_base_takes_its_volume_away(turn):
     assert abs(base["EF_change_points"]) < 1  # all slices contract alike
 
 
+def test_of_a_single_frame_only_the_volume_hangs_on_the_end_slices():
+    cine = beating()
+    table = sensitivity_table(Cine(cine.array[..., :1], SPACING), (0, 0))
+    assert table["EDV_ml"].notna().all()
+    assert table[["ESV_ml", "EF_percent", "EF_change_points"]].isna().all(axis=None)
+
+
 def test_two_slices_have_no_end_to_spare():
     cine = beating(slices=2)
-    assert end_slices(cine.array[..., 0]) is None
+    assert end_slices(cine, 0) is None
     assert sensitivity_table(cine, (0, 10)).empty
 
 

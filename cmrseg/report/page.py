@@ -1,0 +1,81 @@
+"""Interactive pages: one HTML file whose style, script and data lie in it and which can ask for nothing."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from importlib.resources import files
+from types import MappingProxyType
+from typing import Literal
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from cmrseg.analysis.study import Flag, Level
+from cmrseg.report.figures import png_bytes
+from cmrseg.report.html import format_cell
+
+# The worst first, each with the words that stand beside its symbol; ``none`` is a study without any check.
+LEVELS: Mapping[Level | Literal["none"], str] = MappingProxyType(
+    {"red": "Look before use", "amber": "Look at it", "green": "Nothing noticed", "none": "Not checked"}
+)
+
+# Files whose text makes the one script of a page, in their order.
+SCRIPTS = {"study": ("outlines.js", "slices.js", "curve.js", "study.js"), "cohort": ("cohort.js",)}
+
+
+def render_page(name: str, data: object, **shown: object) -> str:
+    """Render ``templates/<name>.html.j2`` with its style and script as one file.
+
+    Parameters
+    ----------
+    name
+        Of the page: there are ``<name>.html.j2`` and ``<name>.css``, and its `SCRIPTS`.
+    data
+        What the script reads, anything that JSON can say (no ``nan``).
+    **shown
+        Variables of the template.
+
+    Returns
+    -------
+    HTML text; everything that comes from data is escaped. Its Content-Security-Policy allows this one
+    style, this one script and pictures that hold their own bytes: nothing else can run or be asked for.
+    """
+    environment = Environment(
+        loader=PackageLoader("cmrseg.report"), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters.update(cell=format_cell, data_uri=_data_uri)
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
+    style = _asset("base.css") + _asset(f"{name}.css")
+    script = "".join(map(_asset, SCRIPTS[name]))
+    policy = (
+        f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    template = environment.get_template(f"{name}.html.j2")
+    return template.render(
+        style=Markup(style), script=Markup(script), policy=policy, data=data, levels=LEVELS, **shown
+    )
+
+
+def worst_first(flags: Sequence[Flag]) -> list[Flag]:
+    """Checks by level, otherwise in their order."""
+    return sorted(flags, key=lambda flag: list(LEVELS).index(flag.level))
+
+
+def _asset(name: str) -> str:
+    """Text of a file that lies beside the templates."""
+    return (files("cmrseg.report") / "templates" / name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    """How a Content-Security-Policy names the text of an inline style or script."""
+    return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode('ascii')}'"
+
+
+def _data_uri(figure: Figure) -> str:
+    """The figure as an address that holds its own bytes."""
+    return "data:image/png;base64," + b64encode(png_bytes(figure)).decode("ascii")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cmrseg.cli.console import note, progress_bar, show_table, warn_of_problems
+from cmrseg.cli.evaluate_contours import contours
 
 app = typer.Typer(help="Compare predictions with the truth.", no_args_is_help=True)
 _SHOWN = ("dice", "dice_image", "hd95", "assd", "volume_error", "ef_error", "ef_abs_error", "mass_error")
@@ -16,6 +17,9 @@ _SHOWN = ("dice", "dice_image", "hd95", "assd", "volume_error", "ef_error", "ef_
 @app.callback()
 def evaluate() -> None:
     """Compare predictions with the truth."""
+
+
+app.command()(contours)
 
 
 @app.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from matplotlib.figure import Figure
 from cmrseg import __version__
 from cmrseg.data.catalog import VolumeRef, load_volume_image, load_volume_mask
 from cmrseg.evaluation import Evaluation, evaluate_masks
+from cmrseg.evaluation.truth_check import check_truth
 from cmrseg.io.atomic import atomic_path, write_table, write_text
 from cmrseg.metrics.agreement import bland_altman, coefficient_of_variation, icc_2_1
 from cmrseg.problems import Problem, problem_table
@@ -59,7 +61,7 @@ def evaluate_to(  # noqa: PLR0913 - those of evaluate_masks, and where to write
 
     Returns
     -------
-    What was found.
+    What was found; a truth that looks displaced is told in the notes.
 
     Raises
     ------
@@ -68,6 +70,11 @@ def evaluate_to(  # noqa: PLR0913 - those of evaluate_masks, and where to write
     """
     options = {"labels": labels, "splits": splits, "predicted_labels": predicted_labels}
     evaluation = evaluate_masks(predicted, truth, jobs=jobs, **options)
+    doubts = [
+        f"look at the truth of {p.study}, {p.image}, which counts all the same: {p.extra_info}"
+        for p in check_truth([truth for truth, _ in evaluation.pairs], jobs=jobs)
+    ]
+    evaluation = replace(evaluation, notes=[*evaluation.notes, *doubts])
     write_evaluation(evaluation, out, provenance={"predicted": predicted, "truth": truth, **options})
     return evaluation
 

@@ -44,7 +44,13 @@ def test_all_files_are_written(folders):
     assert len(pd.read_csv(out / "summary.csv")) == len(result.summary)
     names = {path.name for path in (out / "figures").iterdir()}
     assert names == {"dice.png", "examples.png", *(f"bland_altman_LV_{m}.png" for m in ("EDV", "ESV", "EF"))}
-    assert "2 subjects, 4 volumes" in (out / "report.html").read_text(encoding="utf-8")
+    report = (out / "report.html").read_text(encoding="utf-8")
+    assert "2 subjects, 4 volumes" in report
+    # The LV of these masks lies beside its muscle.
+    doubts = [note for note in result.notes if "look at the truth of A1" in note]
+    assert len(doubts) == 2
+    assert "not enclosed" in doubts[0]
+    assert "Look at the truth of A1" in report
     assert not (out / "problems.tsv").exists()
 
 

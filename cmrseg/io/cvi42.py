@@ -1,0 +1,188 @@
+"""Contours in XML workspaces of cvi42 (``.cvi42wsx``), as far as their form is publicly known.
+
+The form is that which public readers of UK Biobank's workspaces expect: below ``ImageStates`` an item per
+SOPInstanceUID, in it ``Contours`` with an item per structure, in that ``Points`` and ``SubpixelResolution``,
+by which the points are divided. Points are taken to be counted from 0 at the centre of the first pixel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element, SubElement, TreeBuilder
+from xml.parsers import expat
+
+import numpy as np
+
+from cmrseg.io.atomic import atomic_path
+from cmrseg.io.contours import checked
+from cmrseg.io.dicom import DicomImage
+from cmrseg.io.outlines import Outline, Polygon, Polygons
+from cmrseg.problems import DataError
+
+SUBPIXEL = 4  # steps per pixel; contours of masks run through half pixels, so nothing is rounded
+MAX_BYTES = 200 << 20
+_NAMESPACES = {
+    f"xmlns:{name}": f"http://www.circlecvi.com/cvi42/Workspace/{name}/" for name in ("Hash", "List", "Point")
+}
+_WRITTEN = {
+    Outline.ENDOCARDIUM: "saendocardialContour",
+    Outline.EPICARDIUM: "saepicardialContour",
+    Outline.RV: "sarvendocardialContour",
+}
+_READ = {
+    # Open contours are those of the outflow tract; a straight line closes them.
+    "saendocardialOpenContour": Outline.ENDOCARDIUM,
+    "saepicardialOpenContour": Outline.EPICARDIUM,
+    **{name: kind for kind, name in _WRITTEN.items()},
+}
+
+
+def write_cvi42(contours: Mapping[DicomImage, Polygons], path: Path) -> Path:
+    """Write contours of one study as an XML workspace.
+
+    Parameters
+    ----------
+    contours
+        From `cmrseg.io.outlines.mask_contours`; points are rounded to a quarter of a pixel.
+    path
+        File. It holds the UIDs of the study and of its images.
+
+    Raises
+    ------
+    DataError
+        If there is no contour, or images share their UID.
+    """
+    if not contours:
+        raise DataError("no image shows a structure, so there are no contours for a workspace")
+    uids = [image.instance_uid for image in contours]
+    if not all(uids) or len(set(uids)) < len(uids):
+        raise DataError(
+            "a cvi42 workspace tells images apart by their SOPInstanceUID, and these have none of their own "
+            "(multi-frame DICOM); use the contours in text files"
+        )
+    workspace = Element("Hash:item", {"Hash:key": "Workspace", **_NAMESPACES})
+    study = SubElement(_item(workspace, "StudyMapStates"), "List:item")
+    _item(study, "StudyUid").text = next(iter(contours)).study_uid
+    states = _item(study, "ImageStates")
+    for image, polygons in contours.items():
+        folder = _item(_item(states, image.instance_uid), "Contours")
+        for kind, polygon in polygons.items():
+            _add_contour(_item(folder, _WRITTEN[kind]), polygon)
+    ElementTree.indent(workspace, " ")  # some readers go by lines
+    with atomic_path(path) as temporary:
+        ElementTree.ElementTree(workspace).write(temporary, encoding="utf-8", xml_declaration=True)
+    return path
+
+
+def read_cvi42(path: Path) -> dict[str, dict[Outline, Polygon]]:
+    """Read the short-axis contours of a workspace.
+
+    Parameters
+    ----------
+    path
+        XML workspace (``.cvi42wsx``).
+
+    Returns
+    -------
+    Contours in pixels by the SOPInstanceUID of their image; other contours are ignored.
+
+    Raises
+    ------
+    DataError
+        If it is missing, no XML, damaged, larger than 200 MB, declares entities, or holds no contour of the
+        short axis.
+    """
+    found: dict[str, dict[Outline, Polygon]] = {}
+    for states in _items(_parsed(path), "ImageStates"):
+        for image in states:
+            for contours in _items(image, "Contours"):
+                named = {_key(contour): contour for contour in contours}
+                polygons = {
+                    kind: polygon
+                    for name, kind in _READ.items()
+                    if name in named and (polygon := _polygon(named[name], path, _key(image))) is not None
+                }
+                if polygons:
+                    found[_key(image)] = polygons
+    if not found:
+        raise DataError(
+            f"{path} holds no short-axis contour such as saendocardialContour; export the workspace again"
+        )
+    return found
+
+
+def _item(parent: Element, key: str) -> Element:
+    """A new item of a mapping."""
+    return SubElement(parent, "Hash:item", {"Hash:key": key})
+
+
+def _add_contour(item: Element, polygon: Polygon) -> None:
+    """The points of one contour, and what they are measured in."""
+    points = _item(item, "Points")
+    for x, y in np.rint(np.asarray(polygon) * SUBPIXEL).astype(int):
+        point = SubElement(points, "List:item")
+        SubElement(point, "Point:x").text, SubElement(point, "Point:y").text = str(x), str(y)
+    _item(item, "SubpixelResolution").text = str(SUBPIXEL)
+
+
+def _parsed(path: Path) -> Element:
+    """The tree of an XML file that declares nothing of its own: entities could blow it up or read files."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise DataError(f"{path} has more than {MAX_BYTES >> 20} MB; export the workspace of one study")
+        builder = TreeBuilder()
+        parser = expat.ParserCreate()
+        parser.buffer_text = True
+        parser.StartElementHandler = builder.start
+        parser.EndElementHandler = builder.end
+        parser.CharacterDataHandler = builder.data
+        parser.StartDoctypeDeclHandler = _refuse
+        with path.open("rb") as file:
+            parser.ParseFile(file)
+        return builder.close()
+    except OSError as error:
+        raise DataError(f"workspace {path} cannot be read ({error.strerror}); check the path") from None
+    except expat.ExpatError as error:
+        raise DataError(
+            f"{path} is no whole XML file ({error}); export it as XML workspace (.cvi42wsx, not .cvi42ws)"
+        ) from None
+    except _Doctype:
+        raise DataError(f"{path} declares a document type, which a workspace never does; refused") from None
+
+
+class _Doctype(Exception):
+    """An XML file declares a document type."""
+
+
+def _refuse(*declaration: object) -> None:
+    raise _Doctype
+
+
+def _key(element: Element) -> str:
+    """The key under which an item lies in a mapping."""
+    return element.get("Hash:key", "")
+
+
+def _items(parent: Element, key: str) -> Iterator[Element]:
+    """All items of that key, at any depth."""
+    return (element for element in parent.iter() if _key(element) == key)
+
+
+def _polygon(contour: Element, path: Path, uid: str) -> Polygon | None:
+    """The points of one contour in pixels, None where it is empty."""
+    try:
+        text = {_key(item): item for item in contour}
+        points = [[float(point.findtext(f"Point:{axis}", "")) for axis in "xy"] for point in text["Points"]]
+        step = float(text["SubpixelResolution"].text or "")
+        if not points:
+            return None
+        if not step > 0:
+            raise ValueError("SubpixelResolution must be positive")
+    except (KeyError, ValueError):
+        raise DataError(
+            f"{path}: {_key(contour)} of image {uid} lacks points or SubpixelResolution as numbers; "
+            "export it again"
+        ) from None
+    return checked(np.array(points) / step, f"{_key(contour)} of image {uid} in {path}")

@@ -15,9 +15,9 @@ _ORDER = 2
 def smooth_cycle(curve: Curve) -> Curve:
     """A volume curve without the noise of single frames.
 
-    A second-order Savitzky-Golay filter over a fifth of the cycle (at least 5 frames). The cycle closes on itself
-    where the step from the last frame to the first is no larger than any other (retrospective gating); a
-    prospectively gated cine, which stops before the next beat, is fitted at its ends instead.
+    A second-order Savitzky-Golay filter over a fifth of the cycle (at least 5 frames). The cycle closes on
+    itself where the step from the last frame to the first is no larger than any other (retrospective gating);
+    a prospectively gated cine, which stops before the next beat, is fitted at its ends instead.
 
     Parameters
     ----------

@@ -31,6 +31,7 @@ from cmrseg.analysis.trust_mask import (
     base_covered,
     closed_ring,
     no_gaps,
+    right_ventricle_at_base,
     structures_found,
     whole_pieces,
 )
@@ -47,6 +48,7 @@ CHECKS: tuple[Callable[[TrustInput], Flag | None], ...] = (
     no_gaps,
     base_covered,
     apex_covered,
+    right_ventricle_at_base,
     smooth_curves,
     one_contraction,
     time_of_es,

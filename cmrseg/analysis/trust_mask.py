@@ -11,6 +11,7 @@ from cmrseg.metrics.plausibility import exposed_share, gaps, pieces
 
 _PARTS = {"LV": (Label.LV,), "wall": (Label.LV, Label.MYO), "RV": (Label.RV,)}
 _NAMES = {"LV": "LV", "wall": "LV with its wall", "RV": "RV"}
+_LITTLE_RV = 0.1  # of the largest slice's area
 
 
 def structures_found(study: TrustInput) -> Flag:
@@ -99,6 +100,26 @@ def base_covered(study: TrustInput) -> Flag | None:
         name,
         f"the LV in slice {base}, where the stack ends, is at end-systole {percent:.0f} % as large as in the "
         f"largest slice ({LIMITS['base'].usual}){end}.",
+    )
+
+
+def right_ventricle_at_base(study: TrustInput) -> Flag | None:
+    """Whether the RV is there in the basal half of the LV at end-diastole, where a model loses it first.
+
+    One such slice is missing in 17 of 83 contoured hearts (ACDC, M&Ms), two in none.
+    """
+    left, right = (study.areas[label][:, study.ed] for label in (Label.LV, Label.RV))
+    if study.ends is None or not right.any():
+        return None
+    slices = np.flatnonzero(left)
+    basal = (slices if study.ends[0] < study.ends[1] else slices[::-1])[: len(slices) // 2]
+    without = [int(z) for z in basal if right[z] < _LITTLE_RV * right.max()]
+    name = "RV at the base"
+    if len(without) < 2:
+        return Flag("green", name, f"the RV is missing in {len(without)} of the {len(basal)} basal slices.")
+    told = ", ".join(map(str, without))
+    return Flag(
+        "amber", name, f"slices {told} show LV but hardly any RV at end-diastole: RV volumes are too small."
     )
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from cmrseg.analysis.domain import measure_domain, write_domain
 from cmrseg.evaluation import Evaluation, evaluate_masks
 from cmrseg.predict import predict
+from cmrseg.problems import DataError
 from cmrseg.report.evaluation import compact_summary, pick_examples
 from cmrseg.report.training import before_after_table, write_training_report
 from cmrseg.training.config import RunOptions, TrainConfig, with_run_options
@@ -21,6 +24,7 @@ SCORES = ("dice", "hd95", "ef_error", "ef_abs_error")
 def train_and_report(config: TrainConfig, data: Path, out: Path, **settings: Any) -> TrainingRun:
     """`cmrseg.training.fit.train` with the same parameters, then ``report.html``."""
     run = train(config, data, out, **settings)
+    remember_domain(run)
     evaluation = evaluate_model(run, run.model_file, out / "validation")
     table = compact_summary(evaluation.summary, SCORES)
     write_training_report(out, examples=pick_examples(evaluation), tables={"Validation subjects": table})
@@ -45,6 +49,7 @@ def finetune_and_report(
     config = transfer_config(load_model(base), data, augmentation=options.augmentation)
     config = with_run_options(config, options)
     run = finetune(base, data, out, config=config, **settings)
+    remember_domain(run)
     before = evaluate_model(run, base, out / "validation_base")
     after = evaluate_model(run, run.model_file, out / "validation")
     table = before_after(before, after)
@@ -52,6 +57,17 @@ def finetune_and_report(
         out, examples=pick_examples(after), tables={"Validation subjects, before and after": table}
     )
     return run
+
+
+def remember_domain(run: TrainingRun) -> None:
+    """Write beside the model what its training images were like, so that `predict` can tell another study.
+
+    Nothing is written where no mask shows LV and myocardium.
+    """
+    images = run.catalog.select(["train"])
+    subjects = images.table["subject"].nunique()
+    with suppress(DataError):
+        write_domain(measure_domain(images, data=f"its {subjects} training subjects"), run.model_file)
 
 
 def evaluate_model(run: TrainingRun, model: str | Path, out: Path, *, split: str = "val") -> Evaluation:

@@ -260,7 +260,13 @@ def test_training_and_fine_tuning_leave_what_the_contract_says(cmrseg, tmp_path,
     assert (code, complaint) == (0, "")
     for folder in (tmp_path / "out", tuned):
         names = {p.name for p in folder.iterdir()}
-        assert {"model.safetensors", "history.csv", "config.json", "report.html"} <= names
+        assert {
+            "model.safetensors",
+            "model_domain.json",
+            "history.csv",
+            "config.json",
+            "report.html",
+        } <= names
     assert json.loads((tuned / "config.json").read_text())["run"]["base"] == str(base)
     assert_one_sentence(cmrseg(*tiny_training(tmp_path, data)), "already holds a run", "--resume")
     assert cmrseg(*tiny_training(tmp_path, data, "--resume"))[0] == 0

@@ -1,8 +1,9 @@
-"""A short-axis cine (or its mask) on one grid, and fitting slices to a size and back."""
+"""A short-axis cine (or its mask) on one grid, and slices of another size or resolution."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -68,26 +69,57 @@ def fit(array: np.ndarray, size: tuple[int, int], *, fill: float = 0) -> np.ndar
     return out
 
 
-def unfit(array: np.ndarray, size: tuple[int, int], *, fill: float = 0) -> np.ndarray:
-    """Undo `fit`: every pixel returns to where it came from, what had been cropped is ``fill``.
+def resample(images: np.ndarray, shape: tuple[int, int], *, antialias: bool = False) -> np.ndarray:
+    """Resample the last two axes bilinearly; the edges of the field of view are kept.
 
     Parameters
     ----------
-    array
-        Shape ``(..., h, w)``, as `fit` returned it.
-    size
-        The ``(h, w)`` that the array had before `fit`.
-    fill
-        Value of what `fit` had cropped away.
+    images
+        Shape ``(..., h, w)``.
+    shape
+        Wanted ``(h, w)`` in pixels.
+    antialias
+        Average over all pixels that a larger one covers.
 
     Returns
     -------
-    Array of shape ``(..., *size)``.
+    Array of shape ``(..., *shape)``.
     """
-    out = np.full((*array.shape[:-2], *size), fill, array.dtype)
-    source, target = _overlap(size, array.shape[-2:])
-    out[(..., *source)] = array[(..., *target)]
-    return out
+    if shape == images.shape[-2:]:
+        return images
+    return weighted_sums(
+        images, *(bilinear_weights(n, m, antialias) for n, m in zip(images.shape[-2:], shape, strict=True))
+    )
+
+
+def weighted_sums(images: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """Images whose rows and columns are weighted sums of those of other images."""
+    return _weighted(_weighted(images, rows, axis=-2), columns, axis=-1)
+
+
+def _weighted(images: np.ndarray, weights: np.ndarray, *, axis: int) -> np.ndarray:
+    """Weighted sums of the few neighbours along an axis of which the weights are not zero.
+
+    A matrix product would be shorter, but its library's threads fight for the cores with those of prediction.
+    """
+    used = weights != 0
+    taps = used.sum(axis=1).max()
+    first = np.minimum(used.argmax(axis=1), weights.shape[1] - taps)
+    total = 0
+    for tap in first + np.arange(taps)[:, None]:
+        weight = weights[np.arange(len(weights)), tap]
+        total = total + images.take(tap, axis) * (weight if axis == -1 else weight[:, None])
+    return total
+
+
+@lru_cache(maxsize=32)
+def bilinear_weights(n: int, m: int, antialias: bool = False) -> np.ndarray:
+    """What each of ``m`` pixels takes from ``n`` over the same length, ``(m, n)``; rows add to 1."""
+    step = n / m
+    reach = max(step, 1.0) if antialias else 1.0
+    centres = (np.arange(m)[:, None] + 0.5) * step
+    weights = np.maximum(0, 1 - np.abs(np.arange(n) + 0.5 - centres) / reach)
+    return (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
 
 
 def _overlap(source: tuple[int, int], target: tuple[int, int]) -> tuple[tuple[slice, ...], tuple[slice, ...]]:

@@ -7,19 +7,23 @@ Network images have rows ``h`` along y and columns ``w`` along x, as a radiologi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.nn import functional as F
 
-from cmrseg.cine import Cine, fit, unfit
+from cmrseg.cine import Cine, bilinear_weights, fit, resample, weighted_sums
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 DIVISOR = 32  # a ResNet U-Net halves five times
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_SD = (0.229, 0.224, 0.225)
+Box = tuple[slice, slice]  # rows and columns
+WHOLE: Box = (slice(None), slice(None))
+_NO_CONTRAST = 1e-5  # keeps the sd of an empty image from being 0
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,32 @@ class Preprocessing:
         return 3 if self.rgb else self.neighbours
 
 
+@dataclass(frozen=True)
+class NetworkImages:
+    """Slices of a cine on the network's grid, and what turns them into network input.
+
+    Attributes
+    ----------
+    slices
+        Grey values in [0, 1], padded with 0, ``float32`` ``(t * z, H, W)``, slices of one frame side by side.
+    neighbours
+        Row numbers of every slice's neighbours in ``slices``, ``(t * z, neighbours)``.
+    mean, sd
+        What is subtracted, and what is divided by, ``float32`` ``(t * z, channels)``; they are those of the
+        whole padded image, so that a part of it looks the same to the network.
+    """
+
+    slices: np.ndarray
+    neighbours: np.ndarray
+    mean: np.ndarray
+    sd: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns of a padded image."""
+        return self.slices.shape[1:]
+
+
 def to_unit_range(array: np.ndarray, spec: Preprocessing) -> np.ndarray:
     """Grey values of a study to [0, 1] by its percentiles; an image without contrast becomes 0.
 
@@ -80,10 +110,7 @@ def to_unit_range(array: np.ndarray, spec: Preprocessing) -> np.ndarray:
     -------
     ``float32`` array of the same shape.
     """
-    low, high = np.percentile(array, [spec.low_percentile, spec.high_percentile])
-    if high <= low:
-        return np.zeros(array.shape, np.float32)
-    return np.clip((array - low) / (high - low), 0, 1).astype(np.float32)
+    return _unit(array, *_grey_range(array, spec))
 
 
 def network_shape(cine: Cine, spec: Preprocessing) -> tuple[int, int]:
@@ -99,7 +126,7 @@ def network_shape(cine: Cine, spec: Preprocessing) -> tuple[int, int]:
     return max(1, round(y * dy / spec.pixel_mm)), max(1, round(x * dx / spec.pixel_mm))
 
 
-def to_slices(cine: Cine, spec: Preprocessing, *, frames: Sequence[int] | None = None) -> Tensor:
+def to_slices(cine: Cine, spec: Preprocessing, *, frames: Sequence[int] | None = None) -> np.ndarray:
     """All slices of a cine as resampled grey values in [0, 1], before padding and normalisation.
 
     Parameters
@@ -113,20 +140,16 @@ def to_slices(cine: Cine, spec: Preprocessing, *, frames: Sequence[int] | None =
 
     Returns
     -------
-    ``float32`` tensor ``(t * z, h, w)``, slices of one frame side by side.
+    ``float32`` array ``(t * z, h, w)``, slices of one frame side by side.
     """
-    array = to_unit_range(cine.array, spec)
-    chosen = array if frames is None else array[..., list(frames)]
-    images = torch.from_numpy(np.ascontiguousarray(chosen.transpose(3, 2, 1, 0)))
-    images = images.flatten(0, 1)
-    shape = network_shape(cine, spec)
-    if shape == images.shape[1:]:
-        return images
-    shrinks = shape[0] < images.shape[1]
-    return _interpolate(images[:, None], shape, antialias=shrinks)[:, 0]
+    n_slices, n_frames = cine.array.shape[2:]
+    chosen = range(n_frames) if frames is None else frames
+    slices = np.empty((len(chosen) * n_slices, *network_shape(cine, spec)), np.float32)
+    _fill(slices, cine, spec, chosen)
+    return slices
 
 
-def mask_to_slices(mask: Cine, spec: Preprocessing, n_labels: int) -> Tensor:
+def mask_to_slices(mask: Cine, spec: Preprocessing, n_labels: int) -> np.ndarray:
     """All slices of a mask on the network's grid, each pixel with its most likely label.
 
     Parameters
@@ -136,33 +159,32 @@ def mask_to_slices(mask: Cine, spec: Preprocessing, n_labels: int) -> Tensor:
 
     Returns
     -------
-    ``uint8`` tensor ``(t * z, h, w)``.
+    ``uint8`` array ``(t * z, h, w)``.
     """
-    labels = torch.from_numpy(np.ascontiguousarray(mask.array.transpose(3, 2, 1, 0))).flatten(0, 1)
+    labels = _slices(mask.array)
     shape = network_shape(mask, spec)
     if shape == labels.shape[1:]:
-        return labels.to(torch.uint8)
-    onehot = F.one_hot(labels.long(), n_labels).permute(0, 3, 1, 2).float()
-    return _interpolate(onehot, shape).argmax(1).to(torch.uint8)
+        return labels.astype(np.uint8)
+    onehot = np.stack([labels == label for label in range(n_labels)], axis=1).astype(np.float32)
+    return most_likely(resample(onehot, shape))
 
 
-def neighbour_table(n_slices: int, n_frames: int, neighbours: int) -> Tensor:
+def neighbour_table(n_slices: int, n_frames: int, neighbours: int) -> np.ndarray:
     """Row numbers of every slice's neighbours in the output of `to_slices`; the ends are repeated.
 
     Returns
     -------
-    ``int64`` tensor ``(n_frames * n_slices, neighbours)``.
+    ``int64`` array ``(n_frames * n_slices, neighbours)``.
     """
     reach = neighbours // 2
-    within = (torch.arange(n_slices)[:, None] + torch.arange(-reach, reach + 1)).clamp(0, n_slices - 1)
-    starts = torch.arange(n_frames)[:, None, None] * n_slices
-    return (starts + within).flatten(0, 1)
+    within = np.arange(n_slices)[:, None] + np.arange(-reach, reach + 1)
+    starts = np.arange(n_frames)[:, None, None] * n_slices
+    return (starts + within.clip(0, n_slices - 1)).reshape(-1, neighbours)
 
 
-def pad_to_divisible(images: Tensor) -> Tensor:
-    """Pad the last two axes with zeros, evenly on both sides, to multiples of `DIVISOR`."""
-    h, w = (-(-n // DIVISOR) * DIVISOR for n in images.shape[-2:])
-    return torch.from_numpy(fit(images.numpy(), (h, w)))
+def padded_shape(shape: tuple[int, int]) -> tuple[int, int]:
+    """Rows and columns that a network can halve: multiples of `DIVISOR`; `fit` pads to them evenly."""
+    return tuple(-(-n // DIVISOR) * DIVISOR for n in shape)
 
 
 def normalise(images: Tensor, spec: Preprocessing) -> Tensor:
@@ -181,47 +203,140 @@ def normalise(images: Tensor, spec: Preprocessing) -> Tensor:
         mean = images.new_tensor(IMAGENET_MEAN)[:, None, None]
         return (images.expand(-1, 3, -1, -1) - mean) / images.new_tensor(IMAGENET_SD)[:, None, None]
     mean = images.mean(dim=(1, 2, 3), keepdim=True)
-    return (images - mean) / (images.std(dim=(1, 2, 3), keepdim=True) + 1e-5)
+    return (images - mean) / (images.std(dim=(1, 2, 3), keepdim=True) + _NO_CONTRAST)
 
 
-def batches(slices: Tensor, table: Tensor, spec: Preprocessing, *, batch_size: int) -> Iterator[Tensor]:
-    """Network input, batch by batch.
+def network_images(cine: Cine, spec: Preprocessing) -> NetworkImages:
+    """All slices of a cine as a network sees them.
 
     Parameters
     ----------
-    slices
-        Output of `to_slices`, ``(n, h, w)``.
-    table
-        Output of `neighbour_table`.
+    cine
+        Intensities ``(x, y, z, t)``.
+    spec
+        Preprocessing of the model.
 
-    Yields
-    ------
-    Normalised tensors ``(b, channels, H, W)``, ``H`` and ``W`` multiples of `DIVISOR`.
+    Returns
+    -------
+    Padded slices with their neighbours and the numbers that normalise them, as `normalise` does.
     """
-    padded = pad_to_divisible(slices)
-    for rows in table.split(batch_size):
-        yield normalise(padded[rows], spec)
+    n_slices, n_frames = cine.array.shape[2:]
+    slices = np.empty((n_frames * n_slices, *padded_shape(network_shape(cine, spec))), np.float32)
+    _fill(slices, cine, spec, range(n_frames))
+    table = neighbour_table(n_slices, n_frames, spec.neighbours)
+    if spec.rgb:
+        mean, sd = (np.tile(np.float32(v), (len(slices), 1)) for v in (IMAGENET_MEAN, IMAGENET_SD))
+        return NetworkImages(slices, table, mean, sd)
+    flat = slices.reshape(len(slices), -1)
+    n = flat.shape[1] * spec.neighbours  # sums of slices give those of their neighbourhoods
+    mean = flat.sum(1, dtype=np.float64)[table].sum(1) / n
+    squares = np.einsum("np,np->n", flat, flat, dtype=np.float64)[table].sum(1)
+    sd = np.sqrt(np.maximum(squares - n * mean**2, 0) / (n - 1)) + _NO_CONTRAST
+    return NetworkImages(slices, table, *(v.astype(np.float32)[:, None] for v in (mean, sd)))
 
 
-def restore(probabilities: Tensor, cine: Cine, spec: Preprocessing) -> Tensor:
+def network_input(images: NetworkImages, rows: slice | np.ndarray, box: Box = WHOLE) -> np.ndarray:
+    """Input of a network for some slices, or for a part of their field.
+
+    Parameters
+    ----------
+    images
+        Output of `network_images`.
+    rows
+        Which slices.
+    box
+        Rows and columns of the padded images.
+
+    Returns
+    -------
+    ``float32`` array ``(b, channels, h, w)``.
+    """
+    grey = images.slices[:, *box][images.neighbours[rows]]
+    mean, sd = (v[rows, :, None, None] for v in (images.mean, images.sd))
+    return (grey - mean) / sd
+
+
+def restore(
+    probabilities: np.ndarray, cine: Cine, spec: Preprocessing, box: Box = WHOLE
+) -> tuple[np.ndarray, Box]:
     """Class probabilities back on the native grid: the exact inverse of padding and resampling.
 
     Parameters
     ----------
     probabilities
-        Shape ``(b, classes, H, W)`` as the network sees it.
+        Shape ``(b, classes, h, w)`` as the network gives them.
     cine
         The input, for its grid.
+    box
+        The part of the padded image that they are about.
 
     Returns
     -------
-    Tensor ``(b, classes, y, x)``; what padding had added is gone, nothing is cropped.
+    Array ``(b, classes, y, x)`` and the rows and columns of the native grid that it covers: those of which
+    the network has seen everything that they are interpolated from; the whole slice for the whole image.
     """
-    cropped = torch.from_numpy(unfit(probabilities.float().numpy(), network_shape(cine, spec)))
     x, y = cine.array.shape[:2]
-    return cropped if cropped.shape[-2:] == (y, x) else _interpolate(cropped, (y, x))
+    inner = network_shape(cine, spec)
+    sides = zip(padded_shape(inner), inner, (y, x), box, strict=True)
+    (rows, to_rows), (columns, to_columns) = (_native(*side) for side in sides)
+    return weighted_sums(probabilities, to_rows, to_columns), (rows, columns)
 
 
-def _interpolate(images: Tensor, shape: tuple[int, int], *, antialias: bool = False) -> Tensor:
-    """Bilinear resampling that keeps the edges of the field of view."""
-    return F.interpolate(images, shape, mode="bilinear", align_corners=False, antialias=antialias)
+def most_likely(probabilities: np.ndarray) -> np.ndarray:
+    """Number of the most likely class, the first of equals.
+
+    Parameters
+    ----------
+    probabilities
+        Shape ``(b, classes, h, w)``.
+
+    Returns
+    -------
+    ``uint8`` array ``(b, h, w)``.
+    """
+    best = probabilities[:, 0].copy()
+    number = np.zeros(best.shape, np.uint8)
+    for label in range(1, probabilities.shape[1]):  # numpy's argmax over this axis is ten times slower
+        number[probabilities[:, label] > best] = label
+        np.maximum(best, probabilities[:, label], out=best)
+    return number
+
+
+def _grey_range(array: np.ndarray, spec: Preprocessing) -> tuple[float, float]:
+    """Grey values that become 0 and 1."""
+    flat = array.ravel(order="K")  # in memory order: numpy would copy a transposed array slowly
+    low, high = np.percentile(flat, [spec.low_percentile, spec.high_percentile])
+    return float(low), float(high)
+
+
+def _unit(array: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Grey values of a range to [0, 1]."""
+    if high <= low:
+        return np.zeros(array.shape, np.float32)
+    unit = np.subtract(array, low, dtype=np.float32)
+    unit /= high - low
+    return np.clip(unit, 0, 1, out=unit)
+
+
+def _fill(slices: np.ndarray, cine: Cine, spec: Preprocessing, frames: Sequence[int]) -> None:
+    """Put resampled, padded slices into an array, frame by frame, which spares memory and hence time."""
+    shape, grey_range = network_shape(cine, spec), _grey_range(cine.array, spec)
+    antialias = shape[0] < cine.array.shape[1]
+    for part, frame in zip(np.split(slices, len(frames)), frames, strict=True):
+        images = _slices(_unit(cine.array[..., frame : frame + 1], *grey_range))
+        part[:] = fit(resample(images, shape, antialias=antialias), part.shape[1:])
+
+
+def _slices(array: np.ndarray) -> np.ndarray:
+    """``(x, y, z, t)`` as images ``(t * z, y, x)``."""
+    x, y = array.shape[:2]
+    return np.ascontiguousarray(array.transpose(3, 2, 1, 0)).reshape(-1, y, x)
+
+
+def _native(padded: int, inner: int, native: int, part: slice) -> tuple[slice, np.ndarray]:
+    """Native pixels along one axis that need nothing but a part of the padded image, and their weights."""
+    weights = fit(bilinear_weights(inner, native), (native, padded))
+    inside = weights[:, part]
+    known = np.flatnonzero(inside.sum(axis=1) > 1 - 1e-4)
+    pixels = slice(int(known[0]), int(known[-1]) + 1)
+    return pixels, inside[pixels]

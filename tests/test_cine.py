@@ -1,9 +1,9 @@
-"""A cine's grid, and fitting slices to a size and back."""
+"""A cine's grid, and fitting slices to a size."""
 
 import numpy as np
 import pytest
 
-from cmrseg.cine import Cine, fit, unfit
+from cmrseg.cine import Cine, fit
 
 SIZES = [(4, 4), (4, 7), (7, 4), (5, 5), (5, 8), (8, 5), (1, 6)]
 
@@ -39,9 +39,9 @@ def test_an_array_of_another_shape_is_refused():
 
 @pytest.mark.parametrize("old", SIZES)
 @pytest.mark.parametrize("new", SIZES)
-def test_unfit_undoes_fit_but_for_what_was_cropped(old, new):
+def test_fitting_back_restores_all_but_what_was_cropped(old, new):
     array = 1 + np.arange(2 * old[0] * old[1]).reshape(2, *old)
-    back = unfit(fit(array, new), old, fill=-1)
+    back = fit(fit(array, new), old, fill=-1)
     kept = back != -1
     assert kept.sum() == 2 * min(old[0], new[0]) * min(old[1], new[1])
     np.testing.assert_array_equal(back[kept], array[kept])

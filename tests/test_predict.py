@@ -15,7 +15,14 @@ from cmrseg.data.catalog import read_catalog
 from cmrseg.io.images import load_image, load_mask, save_image
 from cmrseg.labels import Label
 from cmrseg.models import ARCHITECTURES, Architecture
-from cmrseg.predict import Options, largest_components, predict, segment_cine
+from cmrseg.predict import (
+    Options,
+    largest_components,
+    predict,
+    segment_cine,
+    segmenter,
+    study_segmenter,
+)
 from cmrseg.preprocess import Preprocessing
 from cmrseg.problems import DataError
 from cmrseg.zoo.model_file import Model, ModelSpec, save_model
@@ -49,7 +56,7 @@ def _registered(monkeypatch):
     monkeypatch.setitem(
         ARCHITECTURES, "threshold", Architecture("threshold", Threshold, lambda m: m, rgb=True)
     )
-    monkeypatch.setattr("cmrseg.predict.default_device", lambda: torch.device("cpu"))
+    monkeypatch.setattr("cmrseg.models.device.default_device", lambda: torch.device("cpu"))
 
 
 @pytest.fixture
@@ -372,3 +379,131 @@ def test_only_the_flips_that_the_augmentation_taught_are_averaged(recipe, passes
     net = Threshold()
     segment_cine(Cine(GREY[ring(32, 32)], (1.4, 1.4, 8.0)), Model(replace(SPEC, recipe=recipe), net))
     assert len(net.seen) == passes
+
+
+# The surroundings of the heart
+
+
+def cine_of(truth, spacing=(1.4, 1.4, 8.0)):
+    return Cine(GREY[truth], spacing)
+
+
+def moving_ring(shift_px, *, frames=4):
+    """A small ring in a wide field that moves along x from frame to frame."""
+    px, py = np.ogrid[:200, :160]
+    r = [np.hypot(px - 60 - shift_px * t, py - 90) * 1.4 for t in range(frames)]
+    mask = np.stack([np.where(v <= 9, 1, np.where(v <= 15, 2, 0)) for v in r], axis=-1)
+    return np.repeat(mask[:, :, None], 2, axis=2).astype(np.uint8)
+
+
+def shown(truth, *, spec=SPEC, **options):
+    """Mask of a cine, and the sizes of the images that the network was shown after the first pass."""
+    net = Threshold()
+    found = segment_cine(cine_of(truth), Model(spec, net), Options(**options)).array
+    return found, {shape[2:] for shape in net.seen[1:]}
+
+
+def test_of_a_cine_only_the_surroundings_of_the_heart_are_segmented():
+    truth = moving_ring(1)
+    found, sizes = shown(truth)
+    assert sizes == {(96, 96)}
+    np.testing.assert_array_equal(found, truth)
+
+
+def test_resampled_surroundings_give_the_mask_of_the_whole_field():
+    spec = replace(SPEC, preprocessing=replace(SPEC.preprocessing, pixel_mm=1.1))
+    part, sizes = shown(moving_ring(1), spec=spec)
+    whole, _ = shown(moving_ring(1), spec=spec, heart_crop=False)
+    assert sizes == {(128, 96)}  # of 192 x 256
+    np.testing.assert_array_equal(part, whole)
+
+
+def test_a_heart_that_comes_near_the_edge_is_segmented_in_a_wider_box():
+    truth = moving_ring(25)
+    found, sizes = shown(truth)
+    assert (96, 96) in sizes
+    assert len(sizes) > 1
+    np.testing.assert_array_equal(found, truth)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"heart_crop": False},
+        {"spec": replace(SPEC, arguments={"norm": "instance"})},
+    ],
+    ids=["switched off", "a norm over the field"],
+)
+def test_the_whole_field_is_segmented_where_a_part_would_not_do(options):
+    _, sizes = shown(moving_ring(1), **options)
+    assert sizes <= {(160, 224)}
+
+
+def test_two_frames_are_segmented_whole():
+    assert shown(moving_ring(1, frames=2))[1] <= {(160, 224)}
+
+
+def test_without_a_pixel_size_the_whole_field_is_segmented():
+    net = Threshold()
+    segment_cine(Cine(GREY[moving_ring(1)], (np.nan,) * 3), Model(SPEC, net))
+    assert {shape[2:] for shape in net.seen} == {(160, 224)}
+
+
+def test_where_the_first_frame_shows_nothing_the_whole_field_is_segmented():
+    truth = moving_ring(3)
+    truth[..., 0] = 0
+    np.testing.assert_array_equal(shown(truth)[0], truth)
+
+
+def test_a_heart_that_only_later_frames_show_in_a_slice_is_found():
+    truth = moving_ring(3)
+    truth[:, :, 1, 0] = 0
+    np.testing.assert_array_equal(shown(truth)[0], truth)
+
+
+# Progress within a study, and agreement of the flips
+
+
+def test_parts_of_a_study_are_told_and_all_are_done_in_the_end():
+    told = []
+    segmenter(Model(SPEC, Threshold()), Options(batch_size=2))(
+        cine_of(moving_ring(25)), lambda *n: told.append(n)
+    )
+    assert [done for done, _ in told] == list(range(1, len(told) + 1))
+    assert told[-1][0] == told[-1][1]
+
+
+class LeftRight(Threshold):
+    """Sure of the LV in the left half of an image, unsure in the right half."""
+
+    def forward(self, x):
+        logits = super().forward(x).clamp(min=-50)
+        right = torch.arange(x.shape[-1]) >= x.shape[-1] // 2
+        bright = logits[:, 1] > -1
+        logits[:, 1] = torch.where(bright & right, -1.0, logits[:, 1])
+        logits[:, 0] = torch.where(bright & right, 0.0, logits[:, 0])
+        return logits
+
+
+def test_agreement_is_the_dice_of_each_flip_with_their_average():
+    truth = np.zeros((64, 64, 2, 1), np.uint8)
+    truth[20:44, 30:40, 0] = Label.LV  # symmetric about the middle of x
+    spec = replace(SPEC, recipe="threshold_CE_x_s2")
+    found = study_segmenter(Model(spec, LeftRight()), Options(largest_component=False))(cine_of(truth))
+    np.testing.assert_array_equal(found.mask.array, truth)
+    table = found.agreement.set_index(["slice", "frame", "structure"])["dice"]
+    assert table[0, 0, "LV"] == pytest.approx(2 / 3)  # each flip alone sees one half
+    assert np.isnan(table[1, 0, "LV"])
+    assert len(table) == 2 * 1 * 2
+
+
+def test_flips_of_what_is_symmetric_agree():
+    spec = replace(SPEC, recipe="threshold_CE_x_s3")
+    found = study_segmenter(Model(spec, Threshold()))(cine_of(moving_ring(1)))
+    assert found.agreement["dice"].tolist() == [1.0] * (2 * 4 * 2)
+
+
+def test_without_flips_there_is_nothing_to_agree():
+    found = study_segmenter(Model(SPEC, Threshold()))(cine_of(moving_ring(1)))
+    assert found.agreement.empty
+    assert list(found.agreement.columns) == ["slice", "frame", "structure", "dice"]

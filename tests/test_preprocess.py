@@ -1,20 +1,24 @@
 """From the native grid to the network and exactly back."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional as F
 
-from cmrseg.cine import Cine
+from cmrseg.cine import Cine, fit
 from cmrseg.preprocess import (
     DIVISOR,
     Preprocessing,
-    batches,
     mask_to_slices,
+    most_likely,
     neighbour_table,
+    network_images,
+    network_input,
     network_shape,
     normalise,
-    pad_to_divisible,
+    padded_shape,
     restore,
     to_slices,
     to_unit_range,
@@ -31,13 +35,18 @@ def disk(x, y, radius, *, z=1, t=1, spacing=(1.5, 1.5, 8.0)):
     return Cine(np.repeat(np.repeat(mask[:, :, None, None], z, 2), t, 3), spacing)
 
 
+def padded(images):
+    """Images as a network sees them."""
+    return fit(images, padded_shape(images.shape[-2:]))
+
+
 def round_trip(mask, spec):
     """Mask to the network's grid, padded one-hot as a perfect answer, and back."""
     labels = mask_to_slices(mask, spec, 4)
-    answer = F.one_hot(pad_to_divisible(labels).long(), 4).permute(0, 3, 1, 2).float()
-    back = restore(answer, mask, spec).argmax(1)
+    answer = np.stack([padded(labels) == label for label in range(4)], axis=1).astype(np.float32)
+    back, _ = restore(answer, mask, spec)
     x, y, z, t = mask.array.shape
-    return back.reshape(t, z, y, x).permute(3, 2, 1, 0).numpy()
+    return most_likely(back).reshape(t, z, y, x).transpose(3, 2, 1, 0)
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (65, 64), (64, 71), (33, 95), (5, 130)])
@@ -83,7 +92,7 @@ def test_rows_of_a_network_image_are_y():
 def test_slices_of_one_frame_are_side_by_side():
     array = np.arange(6, dtype=np.float32).reshape(1, 1, 3, 2)  # value 2 z + t
     slices = to_slices(Cine(array, (1.5, 1.5, 8.0)), Preprocessing(low_percentile=0, high_percentile=100))
-    np.testing.assert_allclose(slices.flatten() * 5, [0, 2, 4, 1, 3, 5], atol=1e-6)
+    np.testing.assert_allclose(slices.ravel() * 5, [0, 2, 4, 1, 3, 5], atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +112,7 @@ def test_network_shape_keeps_the_field_of_view(spacing, pixel_mm, expected):
 
 @pytest.mark.parametrize("n", [1, 31, 32, 33, 64, 95])
 def test_padding_is_to_the_next_multiple_and_even(n):
-    padded = pad_to_divisible(torch.ones(1, n, 32))
+    padded = fit(np.ones((1, n, 32), np.float32), padded_shape((n, 32)))
     size = -(-n // DIVISOR) * DIVISOR
     assert padded.shape == (1, size, 32)
     before = int(padded[0, :, 0].argmax())
@@ -138,8 +147,7 @@ def test_an_image_without_contrast_becomes_zero():
 def test_an_image_without_contrast_gives_finite_input():
     cine = Cine(np.full((40, 40, 2, 1), 7.0, np.float32), (1.5, 1.5, 8.0))
     spec = Preprocessing()
-    (batch,) = batches(to_slices(cine, spec), neighbour_table(2, 1, 1), spec, batch_size=4)
-    assert not batch.any()
+    assert not network_input(network_images(cine, spec), slice(None)).any()
 
 
 def test_every_image_has_zero_mean_and_unit_sd():
@@ -157,20 +165,87 @@ def test_rgb_is_imagenets_convention():
     torch.testing.assert_close(out[0, :, 0, 0], expected)
 
 
-@pytest.mark.parametrize(
-    ("spec", "channels"),
-    [
-        (Preprocessing(), 1),
-        (Preprocessing(neighbours=5), 5),
-        (Preprocessing(rgb=True), 3),
-        (Preprocessing(rgb=True, neighbours=3), 3),
-    ],
-)
-def test_batches_have_the_channels_that_the_network_expects(spec, channels):
+SPECS = [
+    (Preprocessing(), 1),
+    (Preprocessing(neighbours=5), 5),
+    (Preprocessing(rgb=True), 3),
+    (Preprocessing(rgb=True, neighbours=3), 3),
+]
+
+
+def noise(*shape, spacing=(1.4, 1.4, 8.0)):
+    return Cine(np.random.default_rng(0).uniform(0, 900, shape).astype(np.float32), spacing)
+
+
+@pytest.mark.parametrize(("spec", "channels"), SPECS)
+def test_the_input_has_the_channels_that_the_network_expects(spec, channels):
     assert spec.channels == channels
-    table = neighbour_table(5, 1, spec.neighbours)
-    sizes = [tuple(b.shape) for b in batches(torch.rand(5, 40, 70), table, spec, batch_size=2)]
-    assert sizes == [(2, channels, 64, 96), (2, channels, 64, 96), (1, channels, 64, 96)]
+    images = network_images(noise(70, 40, 5, 1), replace(spec, pixel_mm=None))
+    assert network_input(images, slice(2, 4)).shape == (2, channels, 64, 96)
+
+
+@pytest.mark.parametrize(("spec", "_channels"), SPECS)
+def test_prediction_sees_what_training_shows(spec, _channels):
+    cine = noise(50, 45, 3, 2)
+    images = network_images(cine, spec)
+    shown = normalise(torch.from_numpy(images.slices[images.neighbours]), spec)
+    torch.testing.assert_close(
+        torch.from_numpy(network_input(images, slice(None))), shown, atol=1e-5, rtol=1e-5
+    )
+
+
+def test_a_part_of_the_field_looks_as_in_the_whole():
+    images = network_images(noise(90, 100, 3, 2), Preprocessing(neighbours=3))
+    box = slice(32, 64), slice(0, 32)
+    whole = network_input(images, slice(None))
+    np.testing.assert_array_equal(network_input(images, slice(None), box), whole[:, :, *box])
+
+
+# Interpolation against torch's
+
+
+@pytest.mark.parametrize(("n", "m"), [(256, 280), (70, 95), (40, 40), (7, 1)])
+def test_enlarged_images_are_those_of_torch(n, m):
+    cine = noise(n, 33, 2, 1, spacing=(m / n, 1.0, 8.0))
+    spec = Preprocessing(pixel_mm=1.0)
+    ours = to_slices(cine, spec)
+    grey = torch.from_numpy(to_slices(cine, replace(spec, pixel_mm=None)))
+    theirs = F.interpolate(grey[:, None], (33, m), mode="bilinear", align_corners=False)[:, 0]
+    np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-5)
+
+
+def test_images_that_shrink_are_antialiased_as_torch_does():
+    cine = noise(101, 90, 2, 1, spacing=(0.6, 0.4, 8.0))
+    ours = to_slices(cine, Preprocessing(pixel_mm=1.0))
+    grey = torch.from_numpy(to_slices(cine, AS_IT_IS))
+    theirs = F.interpolate(grey[:, None], (36, 61), mode="bilinear", antialias=True)[:, 0]
+    np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("spacing", [(0.8, 1.1, 8.0), (1.9, 1.3, 8.0)])
+def test_probabilities_come_back_as_torch_would_interpolate_them(spacing):
+    cine, spec = Cine(np.zeros((61, 77, 1, 1), np.float32), spacing), Preprocessing(pixel_mm=1.5)
+    h, w = network_shape(cine, spec)
+    random = np.random.default_rng(0).uniform(size=(2, 3, h, w)).astype(np.float32)
+    ours, area = restore(padded(random), cine, spec)
+    theirs = F.interpolate(torch.from_numpy(random), (77, 61), mode="bilinear", align_corners=False)
+    np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-5)
+    assert area == (slice(0, 77), slice(0, 61))
+
+
+def test_a_part_comes_back_as_in_the_whole():
+    cine, spec = Cine(np.zeros((150, 140, 1, 1), np.float32), (0.8, 1.1, 8.0)), Preprocessing(pixel_mm=1.0)
+    random = np.random.default_rng(0).uniform(size=(2, 3, 160, 128)).astype(np.float32)
+    box = (slice(32, 96), slice(64, 128))
+    whole, _ = restore(random, cine, spec)
+    part, area = restore(random[:, :, *box], cine, spec, box)
+    np.testing.assert_allclose(part, whole[:, :, *area], atol=1e-6)
+    assert [a.stop - a.start for a in area] == [57, 74]
+
+
+def test_of_equally_likely_classes_the_first_is_taken():
+    probabilities = np.array([[0.2, 0.4, 0.4], [0.3, 0.3, 0.1], [0.1, 0.2, 0.7]], np.float32)
+    assert most_likely(probabilities[:, :, None, None]).ravel().tolist() == [1, 0, 2]
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ RESUME = Options(flips=False, resume=True)
 
 @pytest.fixture(autouse=True)
 def _on_the_cpu(monkeypatch):
-    monkeypatch.setattr("cmrseg.predict.default_device", lambda: torch.device("cpu"))
+    monkeypatch.setattr("cmrseg.models.device.default_device", lambda: torch.device("cpu"))
     monkeypatch.setattr("cmrseg.teachers.monai_bundle.default_device", lambda: torch.device("cpu"))
 
 

@@ -73,9 +73,5 @@ AUGMENTATIONS: Mapping[str, Callable[[int], list[Any]]] = MappingProxyType(
         "s4": lambda size: strong_transforms(replace(ONE_ORIENTATION, crop_px=size)),
     }
 )
-# The flips that an augmentation teaches, as axes of (h, w): prediction may average over these and no others.
-FLIPS: Mapping[str, tuple[tuple[int, ...], ...]] = MappingProxyType(
-    {"s1": ((),), "s2": ((), (-1,)), "s3": ((), (-1,), (-2,), (-2, -1)), "s4": ((),)}
-)
 # s3 and s4 crop from a wider field, so that zooming out and shifting show tissue rather than black.
 FIELD_RATIO: Mapping[str, float] = MappingProxyType({"s1": 1.0, "s2": 1.0, "s3": 1.4, "s4": 1.4})

@@ -128,10 +128,10 @@ def _read_study(
     positions = [numbers.index(study[i].frame) for i in contoured]
     slices = list(study[0].slices) if study[0].is_stack else slice(None)
     listed = replace(image, array=image.array[:, :, slices])
-    grey = (to_slices(listed, spec, frames=positions) * 255).round().numpy().astype(np.uint8)
-    labels = mask_to_slices(replace(mask, array=mask.array[..., contoured]), spec, len(Label)).numpy()
+    grey = (to_slices(listed, spec, frames=positions) * 255).round().astype(np.uint8)
+    labels = mask_to_slices(replace(mask, array=mask.array[..., contoured]), spec, len(Label))
     size = (field_px, field_px)
-    table = neighbour_table(listed.array.shape[2], len(contoured), spec.neighbours)
+    table = torch.from_numpy(neighbour_table(listed.array.shape[2], len(contoured), spec.neighbours))
     frames = [study[i].frame for i in contoured]
     return torch.from_numpy(fit(grey, size)), torch.from_numpy(fit(labels, size)), table, frames
 

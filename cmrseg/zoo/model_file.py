@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
-from torch import Tensor, nn
 
 from cmrseg import __version__
 from cmrseg.io.atomic import atomic_path
 from cmrseg.labels import Label
-from cmrseg.models import get_architecture
 from cmrseg.preprocess import Preprocessing
 from cmrseg.problems import DataError
 
+if TYPE_CHECKING:  # torch takes a second to import, and descriptions are read without it
+    from torch import Tensor, nn
+
 FORMAT_VERSION = 1
+PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}")  # names become paths: no folder, no drive
 _KEY = "cmrseg"
 
 
@@ -71,6 +72,8 @@ class Model:
 
 def build_net(spec: ModelSpec) -> nn.Module:
     """The network of a specification, with random weights."""
+    from cmrseg.models import get_architecture
+
     architecture = get_architecture(spec.architecture)
     return architecture.build(spec.preprocessing.channels, len(spec.labels), **spec.arguments)
 
@@ -93,6 +96,8 @@ def save_model(spec: ModelSpec, state: Mapping[str, Tensor], path: Path, *, half
     -------
     The path.
     """
+    from safetensors.torch import save
+
     tensors = {
         k: (v.half() if half and v.is_floating_point() else v).contiguous().cpu() for k, v in state.items()
     }
@@ -112,7 +117,7 @@ def read_spec(path: Path) -> ModelSpec:
         If the file is no model, is damaged, or was written by a newer version.
     """
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(path, framework="np") as file:
             text = (file.metadata() or {}).get(_KEY)
     except (SafetensorError, OSError) as error:
         raise DataError(f"{path} is no readable model file ({error}); copy or fetch it again") from None
@@ -120,7 +125,7 @@ def read_spec(path: Path) -> ModelSpec:
         raise DataError(f"{path} holds tensors but no cmrseg description; it is not a cmrseg model")
     try:
         return _spec(json.loads(text), path)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
         if isinstance(error, DataError):
             raise
         raise DataError(f"{path} has a damaged description ({error})") from None
@@ -138,17 +143,21 @@ def read_model(path: Path) -> Model:
     DataError
         As `read_spec`, or if the tensors do not fit the architecture.
     """
+    import torch
+
     spec = read_spec(path)
     try:
-        net = build_net(spec)
-    except (TypeError, ValueError) as error:
+        with torch.device("meta"):  # shapes only: a file may claim layers that no memory holds
+            net = build_net(spec)
+    except (TypeError, ValueError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0][:100]
         raise DataError(
-            f"{path} cannot be rebuilt ({error}); update cmrseg or fetch the file again"
+            f"{path} cannot be rebuilt ({reason}); update cmrseg or fetch the file again"
         ) from None
     with safe_open(path, framework="pt") as file:
-        state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (no mapping)
+        state = {key: _own(file.get_tensor(key)) for key in file.keys()}  # noqa: SIM118 (no mapping)
     try:
-        net.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
+        net.load_state_dict(state, assign=True)
     except RuntimeError:  # its message lists every tensor
         expected = len(net.state_dict())
         raise DataError(
@@ -156,6 +165,11 @@ def read_model(path: Path) -> Model:
             f"it holds {len(state)} tensors of other names or shapes than the {expected} expected"
         ) from None
     return Model(spec, net.eval())
+
+
+def _own(tensor: Tensor) -> Tensor:
+    """A tensor in single precision with memory of its own: the file may be replaced meanwhile."""
+    return (tensor.float() if tensor.is_floating_point() else tensor).clone()
 
 
 def with_labels(model: Model, labels: tuple[str, ...]) -> Model:
@@ -172,6 +186,8 @@ def with_labels(model: Model, labels: tuple[str, ...]) -> Model:
     -------
     New model; every tensor but those of the output layer is the base's.
     """
+    import torch
+
     if labels == model.spec.labels:
         return model
     spec = replace(model.spec, labels=labels)
@@ -199,6 +215,8 @@ def _spec(header: dict[str, Any], path: Path) -> ModelSpec:
         )
     header["preprocessing"] = Preprocessing(**header["preprocessing"])
     header["labels"] = tuple(header["labels"])
+    if not PLAIN_NAME.fullmatch(header["name"]):
+        raise DataError(f"{path} calls itself {header['name'][:80]!r}, which cannot be a file name")
     if unknown := set(header["labels"]) - set(Label.__members__):
         raise DataError(
             f"{path} segments {', '.join(sorted(unknown))}, which this cmrseg does not know: update it"

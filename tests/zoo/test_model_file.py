@@ -152,6 +152,25 @@ def test_an_unknown_architecture_is_told(file, state):
     assert_refused(file, "light9d")
 
 
+@pytest.mark.parametrize("width", [10**6, 10**12, 10**30])
+def test_layers_that_no_memory_holds_are_refused_before_they_are_made(file, state, width):
+    with_header(file, state, arguments={"widths": [4, width]})
+    assert_refused(file, "does not fit its architecture|cannot be rebuilt")
+
+
+def test_a_name_that_is_a_path_is_refused(file, state):
+    with_header(file, state, name="../../toy")
+    assert_refused(file, r"calls itself '\.\./\.\./toy', which cannot be a file name")
+
+
+def test_a_model_that_is_read_does_not_lie_in_its_file(file, state):
+    net = read_model(file).net
+    with file.open("r+b") as content:  # changed in place, not replaced
+        content.seek(-8, 2)
+        content.write(bytes(8))
+    assert all(torch.equal(tensor, state[key]) for key, tensor in net.state_dict().items())
+
+
 def test_arguments_that_the_architecture_does_not_take_are_told(file, state):
     with_header(file, state, arguments={"colour": "red"})
     assert_refused(file, "colour")
@@ -173,7 +192,7 @@ def test_a_damaged_description_is_told(file, state, change):
     assert_refused(file, "damaged description")
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "null"])
+@pytest.mark.parametrize("text", ["{", "[]", "null", "[" * 10**5])
 def test_a_description_that_is_no_json_object_is_told(file, state, text):
     save_file(dict(state), file, metadata={"cmrseg": text})
     assert_refused(file, "damaged description")

@@ -1,61 +1,31 @@
-"""From image files to masks on their native grid."""
+"""Masks and tables of a whole data set."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from itertools import groupby
+from itertools import chain, groupby, pairwise
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import torch
-from scipy import ndimage
-from torch import Tensor, nn
 
 from cmrseg.cine import Cine
-from cmrseg.data.augment import FLIPS
 from cmrseg.data.catalog import Catalog, VolumeRef, load_whole_image, prediction_path, read_catalog
 from cmrseg.io.atomic import write_table
 from cmrseg.io.images import load_mask, save_mask
 from cmrseg.labels import STRUCTURES, Label
 from cmrseg.metrics.volumes import SUMMARY_COLUMNS, VOLUME_COLUMNS, summary_row, volume_table
-from cmrseg.models.device import default_device, has_fast_bf16
-from cmrseg.preprocess import batches, neighbour_table, restore, to_slices
+from cmrseg.predict.network import open_network
+from cmrseg.predict.options import Options, Progress
+from cmrseg.predict.segment import segmenter
 from cmrseg.problems import DataError, Problem, left_out, problem_table
-from cmrseg.zoo.manifest import DEFAULT_MODEL, load_model
-from cmrseg.zoo.model_file import Model
+from cmrseg.zoo.manifest import DEFAULT_MODEL
 
-Progress = Callable[[int, int], None]  # (studies done, studies in all)
 Study = tuple[VolumeRef, ...]  # volumes that share their files
 Segment = Callable[[Study, Cine], Cine]
 Segmented = tuple[str, Cine, list[int]]  # subject, mask, number of every frame
-Flips = tuple[tuple[int, ...], ...]
-
-
-@dataclass(frozen=True)
-class Options:
-    """How masks are made.
-
-    Attributes
-    ----------
-    batch_size
-        Images per forward pass.
-    flips
-        Average the probabilities over the flips that the model was trained with: four for s3.
-    largest_component
-        Keep the largest connected piece of every structure in every frame, in 3D.
-    bf16
-        Compute in bfloat16 where the processor has it.
-    resume
-        Keep the masks that are already there.
-    """
-
-    batch_size: int = 16
-    flips: bool = True
-    largest_component: bool = True
-    bf16: bool = True
-    resume: bool = False
 
 
 @dataclass(frozen=True)
@@ -78,7 +48,7 @@ class PredictionRun:
     notes: list[str] = field(default_factory=list)
 
 
-def predict(
+def predict(  # noqa: PLR0913 (all but the first two are options)
     source: Path | Catalog,
     out: Path,
     *,
@@ -86,6 +56,7 @@ def predict(
     splits: Sequence[str] = (),
     options: Options | None = None,
     progress: Progress | None = None,
+    passes: Progress | None = None,
 ) -> PredictionRun:
     """Segment every image of a data set, folder or file.
 
@@ -103,6 +74,8 @@ def predict(
         How masks are made.
     progress
         Told after every study.
+    passes
+        Told of the passes through the network within a study.
 
     Returns
     -------
@@ -113,15 +86,16 @@ def predict(
     DataError
         If nothing can be read, or the model cannot be loaded.
     """
-    loaded, options = load_model(model), options or Options()
+    options = options or Options()
+    network = open_network(model, options)
     is_catalog = isinstance(source, Catalog)
     catalog = source.select(splits) if is_catalog else read_catalog(source, splits=splits, masks=False)
-    segment = segmenter(loaded, options)
+    segment = segmenter(network, options)
     return segment_catalog(
         catalog,
         out,
-        lambda study, cine: segment(cine),
-        labels=loaded.spec.labels,
+        lambda study, cine: segment(cine, passes),
+        labels=network.spec.labels,
         resume=options.resume,
         progress=progress,
     )
@@ -175,25 +149,6 @@ def segment_catalog(  # noqa: PLR0913 (all but the first three are options)
     return run
 
 
-def segment_cine(cine: Cine, model: Model, options: Options | None = None) -> Cine:
-    """Segment all slices and frames of a cine.
-
-    Parameters
-    ----------
-    cine
-        Intensities, shape ``(x, y, z, t)``.
-    model
-        From `cmrseg.zoo.load_model`.
-    options
-        How masks are made.
-
-    Returns
-    -------
-    Mask in `Label` ids on the same grid, ``uint8``.
-    """
-    return segmenter(model, options or Options())(cine)
-
-
 def mask_paths(ref: VolumeRef, out: Path, *, taken: dict[Path, Path] | None = None) -> list[Path]:
     """Where the masks of a study go.
 
@@ -220,84 +175,6 @@ def mask_paths(ref: VolumeRef, out: Path, *, taken: dict[Path, Path] | None = No
     return paths
 
 
-def segmenter(model: Model, options: Options) -> Callable[[Cine], Cine]:
-    """A model as a function from cine to mask.
-
-    Parameters
-    ----------
-    model
-        From `cmrseg.zoo.load_model`.
-    options
-        How masks are made.
-
-    Returns
-    -------
-    Function from intensities ``(x, y, z, t)`` to a mask in `Label` ids on the same grid.
-    """
-    device = default_device()
-    net = model.net.to(device, memory_format=torch.channels_last).eval()
-    spec = model.spec
-    flips = _flips_of(spec.recipe) if options.flips else ((),)
-    ids = np.array([int(label) for label in spec.label_ids], np.uint8)
-
-    def segment(cine: Cine) -> Cine:
-        slices = to_slices(cine, spec.preprocessing)
-        _, _, n_slices, n_frames = cine.array.shape
-        table = neighbour_table(n_slices, n_frames, spec.preprocessing.neighbours)
-        classes = [
-            restore(probabilities, cine, spec.preprocessing).argmax(1)
-            for batch in batches(slices, table, spec.preprocessing, batch_size=options.batch_size)
-            for probabilities in [_probabilities(net, batch.to(device), flips, bf16=options.bf16)]
-        ]
-        array = ids[torch.cat(classes).numpy()].reshape(n_frames, n_slices, *classes[0].shape[1:])
-        mask = np.ascontiguousarray(array.transpose(3, 2, 1, 0))
-        return cine.with_array(largest_components(mask) if options.largest_component else mask)
-
-    return segment
-
-
-def largest_components(mask: np.ndarray) -> np.ndarray:
-    """Keep the largest connected piece of every structure, frame by frame.
-
-    Parameters
-    ----------
-    mask
-        `Label` ids, shape ``(x, y, z, t)``.
-
-    Returns
-    -------
-    Mask of the same shape; smaller pieces became background. Pieces connect within a slice and to the
-    slices above and below, diagonals included.
-    """
-    kept = np.zeros_like(mask)
-    for t in range(mask.shape[3]):
-        for structure in STRUCTURES:
-            pieces, n = ndimage.label(mask[..., t] == structure, np.ones((3, 3, 3)))
-            if n:
-                sizes = np.bincount(pieces.ravel())[1:]
-                kept[..., t][pieces == 1 + sizes.argmax()] = structure
-    return kept
-
-
-def _flips_of(recipe: str) -> Flips:
-    """The flips that the augmentation in a recipe's name teaches."""
-    augmentation = recipe.split("_")[3:4]  # architecture_loss_set_augmentation[_size]
-    return FLIPS.get(augmentation[0], ((),)) if augmentation else ((),)
-
-
-@torch.inference_mode()
-def _probabilities(net: nn.Module, batch: Tensor, flips: Flips, *, bf16: bool) -> Tensor:
-    """Class probabilities ``(b, classes, h, w)`` on the CPU, averaged over flips."""
-    total = torch.zeros(())
-    for dims in flips:
-        flipped = batch.flip(dims).contiguous(memory_format=torch.channels_last)
-        fast = bf16 and has_fast_bf16(batch.device)
-        with torch.autocast(batch.device.type, dtype=torch.bfloat16, enabled=fast):
-            logits = net(flipped)
-        total = total + logits.float().softmax(1).flip(dims).cpu()
-    return total / len(flips)
-
-
 def _segment_all(
     studies: list[Study],
     out: Path,
@@ -308,31 +185,37 @@ def _segment_all(
 ) -> Iterator[Segmented]:
     """Masks one study after the other; what cannot be read or written apart is added to the problems."""
     targets: dict[Path, Path] = {}
-    for number, study in enumerate(studies, start=1):
+    for number, (study, read) in enumerate(_read_ahead(studies), start=1):
         ref = study[0]
         try:
             paths = mask_paths(ref, out, taken=targets)
-            yield ref.subject, *_segment_study(study, paths, segment, resume=resume)
+            image, frames = read.result()
+            yield ref.subject, _mask(study, image, paths, segment, resume=resume), frames
         except DataError as error:
             problems.append(left_out(ref.subject, ref.image, error))
         if progress:
             progress(number, len(studies))
 
 
-def _segment_study(
-    study: Study, paths: list[Path], segment: Segment, *, resume: bool
-) -> tuple[Cine, list[int]]:
-    """Mask of one study and the numbers of its frames; it is written, or read when it is there already."""
-    image, frames = load_whole_image(*study)
+def _read_ahead(studies: list[Study]) -> Iterator[tuple[Study, Future[tuple[Cine, list[int]]]]]:
+    """Studies with their images and frames; the next one is read while the caller works on this one."""
+    with ThreadPoolExecutor(1) as pool:
+        reads = (pool.submit(load_whole_image, *study) for study in studies)
+        for study, (read, _) in zip(studies, pairwise(chain(reads, [None])), strict=True):
+            yield study, read
+
+
+def _mask(study: Study, image: Cine, paths: list[Path], segment: Segment, *, resume: bool) -> Cine:
+    """Mask of one study; it is written, or read when it is there already."""
     if resume and all(path.exists() for path in paths):
         array = np.concatenate([load_mask(path, "cmrseg").array for path in paths], axis=2)
         if array.shape != image.array.shape:
             raise DataError(f"{paths[0]} is on another grid than its image; delete it or leave --resume out")
-        return image.with_array(array), frames
+        return image.with_array(array)
     mask = segment(study, image)
     for path, part in zip(paths, _parts(mask, len(paths)), strict=True):
         save_mask(part, path)
-    return mask, frames
+    return mask
 
 
 def _parts(mask: Cine, files: int) -> Iterator[Cine]:

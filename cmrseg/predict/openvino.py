@@ -1,0 +1,186 @@
+"""Networks computed by OpenVINO on the processor, from a copy that is converted once and kept.
+
+Where the copy is there, torch is not imported.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import warnings
+from importlib.metadata import version
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from cmrseg import __version__
+from cmrseg.io.atomic import atomic_path, write_text
+from cmrseg.io.checksum import sha256_of
+from cmrseg.io.home import home
+from cmrseg.predict.network import INSTALL, Network
+from cmrseg.preprocess import DIVISOR
+from cmrseg.problems import DataError
+from cmrseg.zoo.model_file import Model, read_model, read_spec
+
+TOLERANCE = 1e-4  # of the probabilities, absolute, both in float32
+MOST_WORKERS = 8  # each needs memory for its own batch
+_RECORD = "copy.json"
+
+
+def openvino_network(path: Path, *, bf16: bool = True) -> Network:
+    """A model file that OpenVINO computes.
+
+    Parameters
+    ----------
+    path
+        Of the model file, which has been verified; its converted copy lies in `cmrseg.io.home.home`.
+    bf16
+        Compute in bfloat16 where the processor has it.
+
+    Returns
+    -------
+    Network that several threads may ask at a time, on all processor cores that this process may use.
+
+    Raises
+    ------
+    DataError
+        If the model cannot be read, or OpenVINO cannot compute it as PyTorch does.
+    """
+    openvino = _silent_openvino()
+    core, cores, spec = openvino.Core(), _cores(), read_spec(path)
+    workers = min(cores, MOST_WORKERS)
+    fast = bf16 and "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    settings = {
+        "INFERENCE_PRECISION_HINT": "bf16" if fast else "f32",
+        "NUM_STREAMS": workers,
+        "INFERENCE_NUM_THREADS": cores,
+    }
+    compiled = core.compile_model(core.read_model(converted(path)), "CPU", settings)
+    local = threading.local()  # a request is one thread's own
+
+    def probabilities(images: np.ndarray) -> np.ndarray:
+        if not hasattr(local, "request"):
+            local.request = compiled.create_infer_request()
+        images = np.ascontiguousarray(images)
+        return local.request.infer({0: images}, share_inputs=True)[0]
+
+    runtime = f"OpenVINO {version('openvino')}, cpu, {'bfloat16' if fast else 'float32'}"
+    return Network(spec, probabilities, workers, runtime)
+
+
+def converted(path: Path) -> Path:
+    """The converted copy of a model file; made, compared with PyTorch and kept where there is none.
+
+    Parameters
+    ----------
+    path
+        Of the model file.
+
+    Returns
+    -------
+    Path of the ``.xml`` file, the ``.bin`` file with the weights beside it.
+
+    Raises
+    ------
+    DataError
+        If OpenVINO does not compute the model as PyTorch does, or the copy cannot be kept.
+    """
+    made_of = {"model": sha256_of([path]), "openvino": version("openvino"), "cmrseg": __version__}
+    folder = home() / "openvino" / f"{path.stem}-{made_of['model'][:12]}-{made_of['openvino']}"
+    copy = folder / "model.xml"
+    if _is_whole(copy, made_of):
+        return copy
+    try:
+        _convert(read_model(path), copy)
+        record = made_of | {"sha256": sha256_of([copy, copy.with_suffix(".bin")])}
+        write_text(json.dumps(record, indent=1), folder / _RECORD)
+    except OSError as error:
+        raise DataError(
+            f"OpenVINO's copy of {path.name} cannot be kept in {folder} ({error.strerror}); "
+            "name another folder in CMRSEG_HOME"
+        ) from None
+    return copy
+
+
+def _is_whole(copy: Path, made_of: dict[str, str]) -> bool:
+    """Whether a copy is there, of this model by these versions, and as it was written."""
+    files = [copy, copy.with_suffix(".bin")]
+    try:
+        record = json.loads(copy.with_name(_RECORD).read_text(encoding="utf-8"))
+        return record == made_of | {"sha256": sha256_of(files)}
+    except (OSError, ValueError):
+        return False
+
+
+def _convert(model: Model, copy: Path) -> None:
+    """Write a model with a softmax at its end as OpenVINO's own format, once both compute the same."""
+    from torch import nn
+
+    net = nn.Sequential(model.net, nn.Softmax(dim=1)).eval()
+    channels = model.spec.preprocessing.channels
+    try:
+        converted = _translated(net, channels)
+        difference = _difference(net, converted, channels)
+    except (RuntimeError, TypeError, ValueError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
+        raise DataError(f"OpenVINO cannot compute {model.spec.name} ({reason}); use torch") from None
+    if not difference < TOLERANCE:  # nan is refused too
+        raise DataError(
+            f"the probabilities of {model.spec.name} by OpenVINO differ from PyTorch's by {difference:.2g} "
+            f"(allowed: less than {TOLERANCE:.0e}); use torch"
+        )
+    with atomic_path(copy) as xml, atomic_path(copy.with_suffix(".bin")) as weights:
+        _silent_openvino().serialize(converted, xml, weights)
+
+
+def _translated(net: Any, channels: int) -> Any:
+    """A PyTorch network as one of OpenVINO, for any batch and any size."""
+    _silent_openvino()
+    import torch
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    example = torch.zeros(1, channels, 2 * DIVISOR, 3 * DIVISOR)
+    reader = FrontEndManager().load_by_framework("pytorch")
+    with warnings.catch_warnings():
+        warnings.simplefilter(
+            "ignore", DeprecationWarning
+        )  # OpenVINO reads what torch.export gives less well
+        traced = TorchScriptPythonDecoder(
+            net, example_input=(example,)
+        )  # the reader keeps no reference to it
+    converted = reader.convert(reader.load(traced))
+    converted.reshape([-1, channels, -1, -1])
+    return converted
+
+
+def _difference(net: Any, converted: Any, channels: int) -> float:
+    """Largest absolute difference between two networks on an image of another size than the example."""
+    import torch
+
+    image = np.random.default_rng(0).standard_normal((2, channels, 4 * DIVISOR, 3 * DIVISOR), np.float32)
+    with torch.inference_mode():
+        ours = net(torch.from_numpy(image)).numpy()
+    compiled = _silent_openvino().compile_model(converted, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return float(np.abs(compiled(image)[0] - ours).max())
+
+
+def _silent_openvino() -> ModuleType:
+    """The package, kept from reporting to Google Analytics that it is imported and used."""
+    sys.modules.setdefault("openvino_telemetry", None)  # it takes its own silent stand-in then
+    try:
+        import openvino
+    except ImportError as error:
+        raise DataError(f"OpenVINO cannot be loaded ({error}); {INSTALL}") from None
+    return openvino
+
+
+def _cores() -> int:
+    """Processor cores that this process may use; OMP_NUM_THREADS limits them, as it does for torch."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    return max(1, min(available, int(limit))) if limit.isdigit() else available

@@ -1,4 +1,4 @@
-"""A published model of 165 MB: fetched, verified, loaded, first prediction; time and peak memory.
+"""A published model of 165 MB: fetched, verified, loaded and used by one command; time and peak memory.
 
 Every side is a process of its own, so that the peak is its own; the server is another one. Beside ours pooch
 fetches and verifies the same file; a file of a tenth of the size tells whether memory grows with it (Linux).
@@ -21,6 +21,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         entries = {"model": _model(root / "served"), "tenth": _noise(root / "served")}
+        study = _write_study(root / "study.nii.gz")
         serve = [sys.executable, "-c", _SERVER, str(root / "served")]
         with subprocess.Popen(serve, stdout=subprocess.PIPE, text=True) as server:
             address = f"http://127.0.0.1:{server.stdout.readline().strip()}"
@@ -30,9 +31,9 @@ def main() -> None:
                     ("pooch", "tenth"),
                     ("cmrseg", "model"),
                     ("pooch", "model"),
-                    ("predict", "model"),
                 ):
                     _run(side, entries[which], address, root / f"{side}_{which}")
+                _command(entries["model"], address, root / "command", study)
             finally:
                 server.terminate()
 
@@ -133,29 +134,55 @@ def _side(side: str, values: dict[str, object], home: Path, address: str) -> Non
         pooch.retrieve(url, f"sha256:{entry.sha256}", path=home, fname=entry.file)
         _step("fetched and verified", started, before)
         return
-    path = fetch(entry, FetchOptions(note=lambda _: None))
+    fetch(entry, FetchOptions(note=lambda _: None))
     _step("fetched and verified", started, before)
-    if side == "predict":
-        _predict(path, started, before)
 
 
-def _predict(path: Path, started: float, before: float) -> None:
+def _write_study(path: Path) -> Path:
+    """A synthetic cine of two frames."""
     import numpy as np
 
+    from cmrseg.io.images import save_image
     from cmrseg.phantom import SCANNERS, make_study, random_spec
-    from cmrseg.predict import Options, segment_cine
-    from cmrseg.zoo.model_file import read_model
 
-    model = read_model(path)
-    _step("... and loaded", started, before)
     cine = make_study(random_spec(np.random.default_rng(0), n_frames=2), SCANNERS["A"], 0).cine
-    segment_cine(cine, model, Options(flips=False))
-    n = cine.array.shape[2] * cine.array.shape[3]
-    _step(f"... and {n} images segmented", started, before)
+    return save_image(cine, path)
+
+
+def _command(entry: dict[str, object], address: str, home: Path, study: Path) -> None:
+    """`cmrseg predict STUDY OUT --model NAME` from its start to its end, imports included."""
+    call = [sys.executable, __file__, "command", json.dumps(entry), str(home), address, str(study)]
+    environment = {**os.environ, "CMRSEG_HOME": str(home), "CMRSEG_MIRROR": address}
+    for what in ("fetched, verified, loaded, segmented", "again, from the cache"):
+        started = time.perf_counter()
+        process = subprocess.Popen(call, env=environment)
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds, peak_mb = time.perf_counter() - started, usage.ru_maxrss / 1024
+        if status:
+            raise SystemExit(f"the command failed with status {status}")
+        size_mb = entry["bytes"] / 1e6
+        print(
+            f"cmrseg predict --model, {size_mb:.0f} MB, {what}: {seconds:.1f} s, peak {peak_mb:.0f} MB "
+            f"({seconds / size_mb * 1000:.0f} ms and {peak_mb / size_mb:.1f} MB per MB of the file)"
+        )
+
+
+def _run_command(values: dict[str, object], home: Path, study: Path) -> None:
+    """The command in this process, with a manifest of one model."""
+    from cmrseg.zoo import manifest
+
+    entry = manifest.read_entry(values, "this benchmark")
+    manifest.read_manifest = lambda: {entry.name: entry}
+    sys.argv = ["cmrseg", "predict", str(study), str(home / "out"), "--model", entry.name, "--fast"]
+    from cmrseg.cli import main as command
+
+    command()
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
+    if sys.argv[1:2] == ["command"]:
+        _run_command(json.loads(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[5]))
+    elif len(sys.argv) > 1:
         _side(sys.argv[1], json.loads(sys.argv[2]), Path(sys.argv[3]), sys.argv[4])
     else:
         main()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from html import escape
@@ -15,15 +16,26 @@ import pandas as pd
 
 from cmrseg.data.catalog import Catalog, read_catalog
 from cmrseg.evaluation.masks import evaluate_masks
-from cmrseg.io.atomic import write_table, write_text
+from cmrseg.io.atomic import atomic_path, write_table, write_text
 from cmrseg.predict import predict
 from cmrseg.problems import DataError
 from cmrseg.training.config import base_config, read_config
 from cmrseg.zoo.add import results_table, with_results
-from cmrseg.zoo.deposit import TOKENS, ZENODO, Deposit, upload, zenodo_metadata
+from cmrseg.zoo.deposit import TOKENS, ZENODO, Account, Deposit, upload
+from cmrseg.zoo.deposit_metadata import zenodo_metadata
 from cmrseg.zoo.manifest import Entry, read_entry, read_manifest
 from cmrseg.zoo.model_file import ModelSpec, read_model, save_model
-from cmrseg.zoo.release import About, differences, make_card, make_entry, make_toml, refuse_private
+from cmrseg.zoo.release import (
+    CURVES,
+    About,
+    differences,
+    make_card,
+    make_entry,
+    make_toml,
+    refuse_private,
+    robustness_table,
+    with_robustness,
+)
 
 Progress = Callable[[int, int], None]
 
@@ -39,7 +51,7 @@ class Release:
     entry
         Of the manifest; with a DOI once there is a record.
     files
-        Weights, card and train.toml, which are uploaded.
+        Weights, card, train.toml and curves of robustness, which are uploaded.
     metadata
         For Zenodo.
     notes
@@ -56,11 +68,12 @@ class Release:
 def prepare_release(  # noqa: PLR0913 (all but the first three are options)
     file: Path,
     out: Path,
-    test: Path,
+    tests: Mapping[str, Path],
     *,
     about: About,
     splits: Sequence[str] = (),
     labels: str | None = None,
+    robustness: Path | None = None,
     full: bool = False,
     update_results: bool = False,
     progress: Progress | None = None,
@@ -72,13 +85,15 @@ def prepare_release(  # noqa: PLR0913 (all but the first three are options)
     file
         ``model.safetensors`` of a training run, with its ``config.json`` beside it.
     out
-        Gets the files. A card that is there is kept; its results must be those that are measured now.
-    test
-        Data set with masks.
+        Gets the files. A card that is there is kept; all its results must be those that are measured now.
+    tests
+        Heading above the results -> data set with masks; the manifest entry takes the Dice of the first.
     about
         What the model file does not say.
     splits, labels
         As for `cmrseg.data.catalog.read_catalog`.
+    robustness
+        Folder of `cmrseg evaluate robustness` with this model; its curves and table go into the card.
     full
         Keep single precision; otherwise weights are stored in half precision.
     update_results
@@ -96,30 +111,34 @@ def prepare_release(  # noqa: PLR0913 (all but the first three are options)
     """
     model = read_model(file)
     spec = replace(model.spec, training=_public(model.spec.training))
-    metadata = _metadata(spec, about)
-    toml = _train_toml(file.with_name("config.json"))
-    catalog = _with_masks(test, splits, labels)
+    metadata, toml = _metadata(spec, about), _train_toml(file.with_name("config.json"))
+    catalogs = {title: _with_masks(test, splits, labels) for title, test in tests.items()}
     card = out / "card.md"
     text = card.read_text(encoding="utf-8") if card.exists() else make_card(spec, about)
-    subjects = catalog.table["subject"].unique()
-    said = json.dumps([about.trained_on, about.citation], ensure_ascii=False)
-    refuse_private({"card.md": text, "train.toml": toml, "manifest_entry.json": said}, subjects)
+    if robustness is not None:
+        text = with_robustness(text, robustness_table(robustness, file))
+    said = json.dumps([about.trained_on, about.citation, *tests], ensure_ascii=False)
+    _refuse_private({"card.md": text, "train.toml": toml, "manifest_entry.json": said}, catalogs)
     _writable(out)
     weights = save_model(spec, model.net.state_dict(), out / f"{spec.name}.safetensors", half=not full)
-    summary, notes = _measure(weights, catalog, progress)
+    notes: list[str] = []
+    summaries = {title: _measure(weights, c, notes, progress) for title, c in catalogs.items()}
     if card.exists() and not update_results:
-        _check_card(card, text, summary, about.title)
+        _check_card(card, text, summaries)
     else:
-        write_text(with_results(text, {about.title: summary}, card), card)
-    entry = _with_doi(make_entry(weights, spec, about, summary), out)
-    write_text(toml, out / "train.toml")
-    write_table(summary, out / "evaluation" / "summary.csv")  # metrics.csv would name subjects
+        text = with_results(text, summaries, card)
+    files = [weights, write_text(text, card), write_text(toml, out / "train.toml")]
+    if robustness is not None:
+        files.append(_copy(robustness / "figures" / "robustness.png", out / CURVES))
+    entry = _with_doi(make_entry(weights, spec, about, next(iter(summaries.values()))), out)
+    table = pd.concat(summaries, names=["test"]).reset_index("test")  # metrics.csv would name subjects
+    write_table(table, out / "evaluation" / "summary.csv")
     _write_entry(entry, out)
-    return Release(out, entry, (weights, card, out / "train.toml"), metadata, notes)
+    return Release(out, entry, tuple(files), metadata, list(dict.fromkeys(notes)))
 
 
-def find_token(api: str = ZENODO) -> str:
-    """The token of the environment.
+def find_account(api: str = ZENODO) -> Account:
+    """Where to upload, with the token of the environment.
 
     Raises
     ------
@@ -131,13 +150,15 @@ def find_token(api: str = ZENODO) -> str:
         raise DataError(
             f"{TOKENS[api]} is not set; put a token with deposit:write and deposit:actions into it"
         )
-    return token
+    return Account(token, api)
 
 
 def upload_release(
     release: Release, *, api: str = ZENODO, publish: bool = False, progress: Progress | None = None
 ) -> Deposit:
     """Send a release to Zenodo and write its DOI into the manifest entry.
+
+    The number of the draft is kept in ``zenodo.json``, so that a later call goes on with it.
 
     Parameters
     ----------
@@ -155,9 +176,9 @@ def upload_release(
     DataError
         If there is no token, or Zenodo cannot be reached or refuses.
     """
-    token = find_token(api)
+    memory = release.folder / "zenodo.json"
     deposit = upload(
-        release.files, release.metadata, token=token, api=api, publish=publish, progress=progress
+        release.files, release.metadata, find_account(api), memory, publish=publish, progress=progress
     )
     _write_entry(replace(release.entry, doi=deposit.doi), release.folder)
     return deposit
@@ -207,6 +228,17 @@ def _with_masks(test: Path, splits: Sequence[str], labels: str | None) -> Catalo
     return catalog
 
 
+def _refuse_private(texts: Mapping[str, str], catalogs: Mapping[str, Catalog]) -> None:
+    """Complain of texts that name a path or a subject of a test set."""
+    refuse_private(texts, {subject for catalog in catalogs.values() for subject in catalog.table["subject"]})
+
+
+def _copy(source: Path, target: Path) -> Path:
+    with atomic_path(target) as temporary:
+        shutil.copyfile(source, temporary)
+    return target
+
+
 def _writable(out: Path) -> None:
     """Complain before anything is computed."""
     try:
@@ -217,23 +249,24 @@ def _writable(out: Path) -> None:
         raise DataError(f"{out} cannot be written ({error.strerror}); name another --out") from None
 
 
-def _measure(weights: Path, catalog: Catalog, progress: Progress | None) -> tuple[pd.DataFrame, list[str]]:
-    """Evaluation of the published file."""
+def _measure(weights: Path, catalog: Catalog, notes: list[str], progress: Progress | None) -> pd.DataFrame:
+    """Evaluation of the published file; what a user should know is added to the notes."""
     with TemporaryDirectory() as folder:
         run = predict(catalog, Path(folder), model=weights, progress=progress)
         result = evaluate_masks(Path(folder), catalog)
     if problems := [*run.problems, *result.problems]:
         first = problems[0]
         raise DataError(
-            f"{len(problems)} of the test set's images cannot be used, the first of {first.study} "
+            f"{len(problems)} images of {catalog.root} cannot be used, the first of {first.study} "
             f"({first.problem}: {first.extra_info}); mend or remove them"
         )
-    return result.summary, list(dict.fromkeys([*run.notes, *result.notes]))
+    notes += [*run.notes, *result.notes]
+    return result.summary
 
 
-def _check_card(card: Path, text: str, summary: pd.DataFrame, title: str) -> None:
+def _check_card(card: Path, text: str, summaries: Mapping[str, pd.DataFrame]) -> None:
     """The numbers of a card must be those that were measured."""
-    if wrong := differences(text, results_table(summary), title):
+    if wrong := differences(text, {title: results_table(table) for title, table in summaries.items()}):
         more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
         raise DataError(
             f"{card} does not say what was measured ({'; '.join(wrong[:5])}{more}); rewrite its results with "

@@ -5,20 +5,22 @@ import shutil
 from dataclasses import asdict, replace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
 from cmrseg.demo import DemoSize, write_studies
+from cmrseg.io.checksum import sha256_of
 from cmrseg.io.images import load_mask
 from cmrseg.phantom import SCANNERS
 from cmrseg.predict import predict
 from cmrseg.problems import DataError
-from cmrseg.publish import find_token, prepare_release, upload_release
+from cmrseg.publish import find_account, prepare_release, upload_release
 from cmrseg.training.config import base_config
 from cmrseg.zoo import deposit, sources
 from cmrseg.zoo.fetch import fetch
 from cmrseg.zoo.manifest import read_entry
-from cmrseg.zoo.model_file import ModelSpec, build_net, read_spec, save_model
+from cmrseg.zoo.model_file import ModelSpec, build_net, read_model, read_spec, save_model
 from cmrseg.zoo.release import About
 from tests.zoo.zenodo_server import serve
 
@@ -57,10 +59,13 @@ def parts(made, tmp_path):
     return tmp_path / "copy"
 
 
+def run_file(folder):
+    return folder / "run" / "model.safetensors"
+
+
 def prepare(folder, about=ABOUT, **options):
-    return prepare_release(
-        folder / "run" / "model.safetensors", folder / "release", folder / "secretA", about=about, **options
-    )
+    tests = options.pop("tests", {"Test set": folder / "secretA"})
+    return prepare_release(run_file(folder), folder / "release", tests, about=about, **options)
 
 
 @pytest.fixture
@@ -116,6 +121,85 @@ def test_a_card_with_other_numbers_is_refused_and_can_be_rewritten(parts):
         prepare(parts)
     prepare(parts, update_results=True)
     assert card.read_text() == text
+
+
+def test_a_card_may_hold_only_what_is_measured(parts):
+    card = parts / "release" / "card.md"
+    text = card.read_text()
+    other = "### Another hospital\n\n| LV | dice | 0.9 | 0.1 | 0.9 | 4 | 1 |\n"
+    card.write_text(text.replace("<!-- /results -->", f"{other}<!-- /results -->"))
+    with pytest.raises(DataError, match="'Another hospital' was not measured"):
+        prepare(parts)
+    prepare(parts, update_results=True)
+    assert card.read_text() == text
+
+
+def test_every_test_set_has_its_results_and_all_are_measured_again(parts):
+    tests = {"First": parts / "secretA", "Second": parts / "secretA"}
+    release = prepare(parts, tests=tests, update_results=True)
+    card = parts / "release" / "card.md"
+    assert [line for line in card.read_text().splitlines() if line.startswith("### ")] == [
+        "### First",
+        "### Second",
+    ]
+    summary = pd.read_csv(parts / "release" / "evaluation" / "summary.csv")
+    assert summary["test"].unique().tolist() == ["First", "Second"]
+    before, _, after = card.read_text().rpartition("| LV | dice | 0.")
+    card.write_text(f"{before}| LV | dice | 1.{after}")
+    with pytest.raises(DataError, match=r"Second: LV dice mean: card 1\."):
+        prepare(parts, tests=tests)
+    assert release.entry.dice
+
+
+@pytest.fixture
+def swept(parts):
+    """What the sweeps wrote of the model."""
+    folder = parts / "sweeps"
+    (folder / "figures").mkdir(parents=True)
+    (folder / "robustness.json").write_text(json.dumps({"model": sha256_of([run_file(parts)])}))
+    (folder / "robustness.md").write_text("| distortion | tested |\n|---|---|\n| Noise | up to 40 % |\n")
+    (folder / "figures" / "robustness.png").write_bytes(b"picture")
+    return folder
+
+
+def test_the_card_shows_the_curves_and_they_are_published_with_it(parts, swept):
+    release = prepare(parts, robustness=swept, update_results=True)
+    card = (parts / "release" / "card.md").read_text()
+    section = card.partition("## Robustness")[2].partition("## Limits")[0]
+    assert "(robustness.png)" in section
+    assert "| Noise | up to 40 % |" in section
+    assert (parts / "release" / "robustness.png") in release.files
+    prepare(parts, robustness=swept)
+    assert (parts / "release" / "card.md").read_text() == card
+
+
+@pytest.mark.parametrize("fault", ["another model", "no curves", "no folder"])
+def test_the_robustness_of_another_model_is_refused(parts, swept, fault):
+    if fault == "another model":
+        (swept / "robustness.json").write_text('{"model": "0000"}')
+    elif fault == "no curves":
+        (swept / "figures" / "robustness.png").unlink()
+    else:
+        shutil.rmtree(swept)
+    with pytest.raises(DataError, match=r"does not hold the robustness of .*; make it with `cmrseg evaluate"):
+        prepare(parts, robustness=swept)
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_weights_are_published_in_full_or_half_precision(parts, full):
+    release = prepare(parts, full=full, update_results=True)
+    published, run = (read_model(f).net.state_dict() for f in (release.files[0], run_file(parts)))
+    for key, tensor in run.items():
+        expected = tensor.half().float() if tensor.is_floating_point() and not full else tensor
+        assert torch.equal(published[key], expected), key
+
+
+def test_an_upload_that_was_cut_off_goes_on_with_its_draft(parts, zenodo):
+    zenodo.deposit_faults = ["pass", "cut"]
+    with pytest.raises(DataError, match="goes on with the draft"):
+        upload_release(prepare(parts), api=f"{zenodo.url}/api")
+    assert upload_release(prepare(parts), api=f"{zenodo.url}/api").id == 100
+    assert list(zenodo.drafts) == [100]
 
 
 def test_published_fetched_and_loaded_it_makes_the_same_masks(parts, zenodo):
@@ -182,4 +266,4 @@ def test_a_fine_tuned_model_carries_the_licence_of_its_base(parts):
 def test_without_a_token_the_variable_is_named(monkeypatch):
     monkeypatch.delenv("ZENODO_SANDBOX_TOKEN", raising=False)
     with pytest.raises(DataError, match="ZENODO_SANDBOX_TOKEN is not set"):
-        find_token(deposit.SANDBOX)
+        find_account(deposit.SANDBOX)

@@ -9,6 +9,7 @@ import typer
 
 from cmrseg.cli.console import note, progress_bar, show_table, warn_of_problems
 from cmrseg.cli.evaluate_contours import contours
+from cmrseg.cli.zoo.get import ready
 
 app = typer.Typer(help="Compare predictions with the truth.", no_args_is_help=True)
 _SHOWN = ("dice", "dice_image", "hd95", "assd", "volume_error", "ef_error", "ef_abs_error", "mass_error")
@@ -57,6 +58,7 @@ def masks(
     else:
         from cmrseg.report.robustness import SweepOptions, evaluate_masks_with_robustness_to
 
+        robustness = ready(robustness)
         with progress_bar("segmenting distorted images") as progress:
             result = evaluate_masks_with_robustness_to(
                 predicted,
@@ -110,10 +112,9 @@ def robustness(
     )
 
     options = SweepOptions(_names(sweeps), subjects, _names(split), labels, resume)
+    model = ready(model or DEFAULT_MODEL)
     with progress_bar("segmenting distorted images") as progress:
-        result = evaluate_robustness_to(
-            data, out, model=model or DEFAULT_MODEL, options=options, progress=progress
-        )
+        result = evaluate_robustness_to(data, out, model=model, options=options, progress=progress)
     note(f"tables and a block for the model's card: {out / 'robustness.md'}")
     _close(robustness_sentences(result.summary), result.problems, out)
 

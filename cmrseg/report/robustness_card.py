@@ -48,9 +48,9 @@ def card_block(summary: pd.DataFrame) -> str:
     head = (
         f"| distortion | tested | Dice within {WITHIN} | Dice at both ends ({names}) |\n|---|---|---|---|\n"
     )
-    note = (
-        f"{int(summary['n'].max())} subjects; untouched images: {scores}; one pass, no averaging over flips."
-    )
+    n = int(summary["n"].max())
+    subjects = f"{n} subject{'s' * (n > 1)}"
+    note = f"{subjects}; untouched images: {scores}; one pass, no averaging over flips."
     return f"{head}{''.join(rows)}\n{note}\n"
 
 

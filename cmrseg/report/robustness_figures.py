@@ -20,7 +20,11 @@ from cmrseg.labels import STRUCTURES, Label
 from cmrseg.report.figures import COLOURS, GREY, Example, blank_figure, draw_contours, heart_box
 from cmrseg.report.robustness_card import amount, structures_in, swept, title
 
-_UNMARKED = {-45, -20, 20, 45, 0.85, 1.2}  # levels whose numbers would touch their neighbours
+_UNMARKED = {  # levels whose numbers would touch their neighbours
+    "rotation": (-45, -20, 20, 45),
+    "zoom": (0.85, 1.2),
+    "contrast": (0.85, 1.2),
+}
 
 
 def robustness_figure(summary: pd.DataFrame, *, columns: int = 4) -> Figure:
@@ -109,7 +113,7 @@ def _draw_sweep(ax: Axes, rows: pd.DataFrame, d: Distortion) -> None:
         ax.set_xscale("log")
         ax.xaxis.set_minor_locator(NullLocator())
         ax.xaxis.set_minor_formatter(NullFormatter())
-    shown = [level for level in d.levels if level not in _UNMARKED]
+    shown = [level for level in d.levels if level not in _UNMARKED.get(d.name, ())]
     ax.set_xticks(shown, [f"{level:g}" for level in shown])
     ax.tick_params(labelsize=7)
     ax.set_xlabel(f"{d.what}" if d.unit == "gamma" else f"{d.what} ({d.unit})", fontsize=8)

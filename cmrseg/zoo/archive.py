@@ -15,8 +15,7 @@ import shutil
 import stat
 import tempfile
 import zipfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -26,14 +25,16 @@ from cmrseg.io.checksum import sha256_of
 from cmrseg.io.home import home as default_home
 from cmrseg.problems import DataError
 from cmrseg.zoo.manifest import get_entry, model_path, read_card, read_manifest
-from cmrseg.zoo.model_file import read_spec
+from cmrseg.zoo.model_file import PLAIN_NAME, read_spec
+from cmrseg.zoo.pickle_records import brief
+from cmrseg.zoo.zip_file import opened_zip
 
 FORMAT_VERSION = 1
 _MANIFEST = "manifest.json"
 _MOST_MANIFEST_BYTES = 1 << 20
 _CHUNK_BYTES = 1 << 20
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
-_MEMBER = re.compile(rf"{_NAME.pattern}/(?:{_NAME.pattern}\.safetensors|card\.md)")  # as in the cache
+_NAME = PLAIN_NAME.pattern
+_MEMBER = re.compile(rf"{_NAME}/(?:{_NAME}\.safetensors|card\.md)")  # as in the cache
 _ENCRYPTED = 0x1
 
 Content = Path | bytes
@@ -115,7 +116,9 @@ def import_archive(path: Path, home: Path | None = None) -> tuple[Path, ...]:
         or another model of the same name is already there.
     """
     folder = (default_home() if home is None else home) / "models"
-    with _opened(path) as archive:
+    if not path.is_file():
+        raise DataError(f"archive {path} does not exist or is no file; check the path")
+    with opened_zip(path) as archive:
         members = _verified_list(archive, path)
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".import-", dir=folder) as staging:
@@ -124,9 +127,7 @@ def import_archive(path: Path, home: Path | None = None) -> tuple[Path, ...]:
             models = [m for m in members if m.path.endswith(".safetensors")]
             for member in models:
                 _check_model(Path(staging), member, folder, path)
-            for member in sorted(
-                members, key=models.__contains__
-            ):  # cards first: a model never lacks its own
+            for member in sorted(members, key=models.__contains__):  # cards first
                 (folder / member.path).parent.mkdir(exist_ok=True)
                 os.replace(Path(staging) / member.path, folder / member.path)
     return tuple(folder / member.path for member in models)
@@ -137,10 +138,8 @@ def _contents(model: str | Path) -> dict[str, Content]:
     file = model_path(model)
     if str(model) in read_manifest():
         entry = get_entry(str(model))
-        return {f"{entry.name}/{entry.file}": file, f"{entry.name}/card.md": read_card(entry.name).encode()}
+        return {f"{entry.name}/{file.name}": file, f"{entry.name}/card.md": read_card(entry.name).encode()}
     name, card = read_spec(file).name, file.with_name("card.md")
-    if not _NAME.fullmatch(name):
-        raise DataError(f"{file} calls itself '{name}', which cannot be a file name; train it under another")
     cards = {f"{name}/card.md": card} if card.exists() else {}
     return {f"{name}/{name}.safetensors": file, **cards}
 
@@ -169,24 +168,12 @@ def _add(archive: zipfile.ZipFile, name: str, content: Content) -> None:
         shutil.copyfileobj(source, target, _CHUNK_BYTES)
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
-    """The archive, for reading."""
-    if not path.is_file():
-        raise DataError(f"archive {path} does not exist or is no file; check the path")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            yield archive
-    except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
-        raise DataError(f"{path} is no whole ZIP archive ({error}); copy it again") from None
-
-
 def _verified_list(archive: zipfile.ZipFile, path: Path) -> list[Member]:
     """The manifest, once the directory of the archive holds just what it lists, in plain files."""
     infos = archive.infolist()
     for info in infos:
         if reason := _refusal(info):
-            raise DataError(f"{path} is refused: its member {info.filename!r} {reason}")
+            raise DataError(f"{path} is refused: its member '{brief(info.filename)}' {reason}")
     names = [info.filename for info in infos]
     if len({name.casefold() for name in names}) < len(names):
         raise DataError(f"{path} is refused: it holds two members of the same name")
@@ -197,7 +184,8 @@ def _verified_list(archive: zipfile.ZipFile, path: Path) -> list[Member]:
     listed = {member.path: member.bytes for member in members}
     if sizes != listed or len(listed) < len(members):
         wrong = sorted({name for name, _ in sizes.items() ^ listed.items()}) or sorted(listed)
-        raise DataError(f"{path} is refused: its manifest and its members disagree on {', '.join(wrong)}")
+        some = ", ".join(map(brief, wrong[:5]))
+        raise DataError(f"{path} is refused: its manifest and its members disagree on {some}")
     return members
 
 
@@ -225,7 +213,8 @@ def _read_manifest(archive: zipfile.ZipFile, path: Path) -> list[Member]:
         header = json.loads(archive.read(_MANIFEST))
         version, members = header["format_version"], [_listed(**values) for values in header["files"]]
     except (KeyError, TypeError, ValueError, RecursionError) as error:
-        raise DataError(f"the {_MANIFEST} in {path} is damaged ({error}); copy the archive again") from None
+        reason = brief(str(error))
+        raise DataError(f"the {_MANIFEST} in {path} is damaged ({reason}); copy the archive again") from None
     if version != FORMAT_VERSION:
         raise DataError(
             f"{path} is of archive format {version}, this cmrseg reads {FORMAT_VERSION}: update it"

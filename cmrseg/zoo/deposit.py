@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 
+from cmrseg.io.atomic import write_text
 from cmrseg.problems import DataError
 from cmrseg.zoo.sources import is_offline
 
@@ -24,20 +27,37 @@ _REASONS = {
     413: "the file is too large for Zenodo",
     429: "too many requests; wait a minute",
 }
-LICENCES = {  # as cards name them -> as Zenodo does
-    "CC0": "cc-zero",
-    "CC0 1.0": "cc-zero",
-    "CC BY 4.0": "cc-by-4.0",
-    "CC BY-SA 4.0": "cc-by-sa-4.0",
-    "CC BY-NC 4.0": "cc-by-nc-4.0",
-    "CC BY-ND 4.0": "cc-by-nd-4.0",
-    "CC BY-NC-SA 4.0": "cc-by-nc-sa-4.0",
-    "CC BY-NC-ND 4.0": "cc-by-nc-nd-4.0",
-    "MIT": "mit",
-    "Apache-2.0": "apache-2.0",
-    "BSD-3-Clause": "bsd-3-clause",
-}
+_GONE = (404, 410)
 Progress = Callable[[int, int], None]  # (bytes sent, bytes in all)
+
+
+class _GoneError(DataError):
+    """What was asked for has been deleted."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """Where to upload, and with which token.
+
+    Attributes
+    ----------
+    token
+        Access token.
+    api
+        `ZENODO` or `SANDBOX`.
+
+    Raises
+    ------
+    ValueError
+        If the token cannot be one: a header that is refused later would be quoted with it.
+    """
+
+    token: str = field(repr=False)
+    api: str = ZENODO
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(r"[!-~]+", self.token):
+            raise ValueError("the token holds spaces or other characters that no token has; copy it again")
 
 
 @dataclass(frozen=True)
@@ -62,66 +82,28 @@ class Deposit:
     published: bool
 
 
-def zenodo_metadata(
-    *, title: str, description: str, creators: Sequence[str], licence: str, keywords: Sequence[str] = ()
-) -> dict[str, Any]:
-    """Metadata of a record as Zenodo wants them.
-
-    Parameters
-    ----------
-    title, description
-        Of the record; the description is HTML.
-    creators
-        As ``Family, Given``.
-    licence
-        One of `LICENCES`.
-    keywords
-        For the search.
-
-    Raises
-    ------
-    ValueError
-        If there is no creator, or a name or the licence is not as Zenodo wants it.
-    """
-    if not creators:
-        raise ValueError("creators must name at least one person, as 'Family, Given'; got none")
-    for name in creators:
-        if not all(part.strip() for part in name.partition(",")):
-            raise ValueError(f"a creator must be named as 'Family, Given', got {name!r}")
-    if licence not in LICENCES:
-        raise ValueError(f"the licence {licence!r} is unknown; choose one of {', '.join(LICENCES)}")
-    return {
-        "title": title,
-        "upload_type": "other",
-        "description": description,
-        "creators": [{"name": name} for name in creators],
-        "access_right": "open",
-        "license": LICENCES[licence],
-        "keywords": list(keywords),
-    }
-
-
 def upload(
     files: Sequence[Path],
     metadata: Mapping[str, Any],
+    account: Account,
+    memory: Path,
     *,
-    token: str,
-    api: str = ZENODO,
     publish: bool = False,
     progress: Progress | None = None,
 ) -> Deposit:
-    """Make a record, send it files, and publish it when asked to.
+    """Make a record, send it files, and publish it when asked to; what was begun earlier goes on.
 
     Parameters
     ----------
     files
         What to upload; their checksums are compared with those that Zenodo reports.
     metadata
-        From `zenodo_metadata`.
-    token
-        Access token; it is sent in a header and never shown.
-    api
-        `ZENODO` or `SANDBOX`.
+        From `cmrseg.zoo.deposit_metadata.zenodo_metadata`.
+    account
+        Where, and with which token; the token is sent in a header and never shown.
+    memory
+        JSON file with the number of the draft by API. A draft in it gets the files that it lacks; of one that
+        was published with the same files nothing is sent again.
     publish
         Publish at once; otherwise a draft is left to be looked at.
     progress
@@ -130,7 +112,7 @@ def upload(
     Raises
     ------
     DataError
-        If Zenodo cannot be reached or refuses; a draft that was begun is named, so that it can be deleted.
+        If Zenodo cannot be reached or refuses; the same call goes on with the draft that is named.
 
     References
     ----------
@@ -139,17 +121,21 @@ def upload(
     if is_offline():
         raise DataError("CMRSEG_OFFLINE is set, so nothing is sent to Zenodo; unset it to upload")
     with requests.Session() as session:
-        session.auth = _Bearer(token)
-        draft, bucket = _begin(session, api, metadata)
+        session.auth = _Bearer(account.token)
+        draft = _earlier(session, account.api, memory, metadata, files) or _begin(
+            session, account.api, memory, metadata
+        )
+        if draft.deposit.published:
+            return draft.deposit
         try:
-            _send(session, bucket, files, progress)
+            _send(session, draft, files, progress)
             if publish:
-                _call(session, "POST", f"{api}/deposit/depositions/{draft.id}/actions/publish")
+                _call(session, "POST", f"{draft.url}/actions/publish")
         except DataError as error:
             raise DataError(
-                f"{error}; the draft {draft.page} is there, delete it or finish it by hand"
+                f"{error}; the same command goes on with the draft {draft.deposit.page}"
             ) from None
-    return replace(draft, published=publish)
+    return replace(draft.deposit, published=publish)
 
 
 class _Bearer(requests.auth.AuthBase):
@@ -163,32 +149,89 @@ class _Bearer(requests.auth.AuthBase):
         return request
 
 
-def _begin(session: requests.Session, api: str, metadata: Mapping[str, Any]) -> tuple[Deposit, str]:
-    """A new draft, and where its files go."""
-    url = f"{api}/deposit/depositions"
-    answer = _call(session, "POST", url, json={"metadata": dict(metadata)})
+@dataclass(frozen=True)
+class _Draft:
+    """A record that is being made: its address, where its files go, and the MD5 of those it has."""
+
+    deposit: Deposit
+    url: str
+    bucket: str
+    md5: Mapping[str, str]
+
+
+def _earlier(
+    session: requests.Session, api: str, memory: Path, metadata: Mapping[str, Any], files: Sequence[Path]
+) -> _Draft | None:
+    """What an earlier upload began; None where it was deleted, or published with other files."""
+    number = _remembered(memory).get(api)
+    if number is None:
+        return None
+    url = f"{api}/deposit/depositions/{number}"
     try:
-        number, bucket = int(answer["id"]), str(answer["links"]["bucket"])
-        doi = str(answer["metadata"]["prereserve_doi"]["doi"])
-        page = str(answer["links"].get("html", f"{url}/{number}"))
+        draft = _draft(_call(session, "GET", url), api)
+        if draft.deposit.published:
+            return draft if all(draft.md5.get(path.name) == _md5(path) for path in files) else None
+        _call(session, "PUT", url, json={"metadata": dict(metadata)})
+    except _GoneError:
+        return None
+    return draft
+
+
+def _begin(session: requests.Session, api: str, memory: Path, metadata: Mapping[str, Any]) -> _Draft:
+    """A new draft, remembered before anything is sent to it."""
+    url = f"{api}/deposit/depositions"
+    draft = _draft(_call(session, "POST", url, json={"metadata": dict(metadata)}), api)
+    write_text(json.dumps({**_remembered(memory), api: draft.deposit.id}, indent=2) + "\n", memory)
+    return draft
+
+
+def _remembered(memory: Path) -> dict[str, int]:
+    """Numbers of drafts by API."""
+    try:
+        numbers = json.loads(memory.read_text(encoding="utf-8")) if memory.exists() else {}
+        return {api: int(number) for api, number in numbers.items()}
+    except (AttributeError, TypeError, ValueError):
+        raise DataError(f"{memory} is damaged; delete it, and on Zenodo the draft that it was of") from None
+
+
+def _draft(answer: dict[str, Any], api: str) -> _Draft:
+    """What Zenodo says of a draft or record."""
+    url = f"{api}/deposit/depositions"
+    try:
+        number, links = int(answer["id"]), answer["links"]
+        published = bool(answer.get("submitted"))
+        doi = str(answer["doi"] if published else answer["metadata"]["prereserve_doi"]["doi"])
+        page, bucket = str(links.get("html", f"{url}/{number}")), str(links.get("bucket", ""))
+        md5 = {str(f["filename"]): _bare(f["checksum"]) for f in answer.get("files", ())}
     except (KeyError, TypeError, AttributeError, ValueError):
         raise DataError(f"{url} does not answer as Zenodo does; update cmrseg") from None
-    if urlsplit(bucket)[:2] != urlsplit(api)[:2]:  # the token goes to nobody else
+    if not published and urlsplit(bucket)[:2] != urlsplit(api)[:2]:  # the token goes to nobody else
         raise DataError(f"{url} wants the files at another host, {urlsplit(bucket).netloc}; nothing was sent")
-    return Deposit(number, doi, page, published=False), bucket
+    return _Draft(Deposit(number, doi, page, published), f"{url}/{number}", bucket, md5)
 
 
-def _send(session: requests.Session, bucket: str, files: Sequence[Path], progress: Progress | None) -> None:
-    """Send the files one after the other."""
+def _send(session: requests.Session, draft: _Draft, files: Sequence[Path], progress: Progress | None) -> None:
+    """Send the files that are not there yet, one after the other."""
+    files = [path for path in files if draft.md5.get(path.name) != _md5(path)]
     total, before = sum(path.stat().st_size for path in files), 0
     for path in files:
         tell = None if progress is None else lambda sent, done=before: progress(done + sent, total)
         body = _Body(path, tell)
-        answer = _call(session, "PUT", f"{bucket}/{path.name}", data=body)
-        told = str(answer.get("checksum", "")).removeprefix("md5:")
+        answer = _call(session, "PUT", f"{draft.bucket}/{path.name}", data=body)
+        told = _bare(answer.get("checksum", ""))
         if told != body.md5.hexdigest():
             raise DataError(f"{path.name} arrived damaged (md5 {told}, sent {body.md5.hexdigest()})")
         before += path.stat().st_size
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def _bare(checksum: object) -> str:
+    """A checksum without the name of its kind."""
+    return str(checksum).removeprefix("md5:")
 
 
 class _Body:
@@ -226,8 +269,10 @@ def _call(session: requests.Session, method: str, url: str, **content: Any) -> d
             return dict(answer.json()) if answer.content else {}
         except (TypeError, ValueError):
             raise DataError(f"{url} does not answer as Zenodo does; update cmrseg") from None
+    if answer.status_code in _GONE:
+        raise _GoneError(f"{url} is not there any more")
     reason = _REASONS.get(answer.status_code) or _told(answer)
-    raise DataError(f"{url.split('?')[0]} refused {method} with status {answer.status_code}: {reason}")
+    raise DataError(f"{url} refused {method} with status {answer.status_code}: {reason}")
 
 
 def _told(answer: requests.Response) -> str:

@@ -85,11 +85,13 @@ def read_json(url: str) -> dict[str, Any]:
             except failures.JSONDecodeError:
                 return None
             except failures.RequestException:
-                raise _InterruptedError(f"the connection to {urlsplit(url).hostname} broke") from None
+                raise _broken(url) from None
 
     answer = _retried(ask)
     if not isinstance(answer, dict):
-        raise DataError(f"{url} did not answer with a record; open it in a browser to see what it says")
+        raise DataError(
+            f"{public(url)} did not answer with a record; open it in a browser to see what it says"
+        )
     return answer
 
 
@@ -118,7 +120,7 @@ def _go_on(url: str, part: Path, size: int | None, progress: Progress) -> None:
             answer.status_code == requests.codes.partial_content and not _begins_at(answer, done)
         ):
             part.unlink(missing_ok=True)
-            raise _InterruptedError(f"{url} does not give the rest of a file")
+            raise _InterruptedError(f"{public(url)} does not give the rest of a file")
         _check_status(answer)
         _check_kind(answer)
         begin = done if answer.status_code == requests.codes.partial_content else 0
@@ -129,7 +131,7 @@ def _get(url: str, headers: dict[str, str]) -> Response:
     """Open an address; every failure is a sentence."""
     host = urlsplit(url).hostname
     try:
-        return requests.get(url, headers=_HEADERS | headers, stream=True, timeout=_TIMEOUT_S)
+        answer = requests.get(url, headers=_HEADERS | headers, stream=True, timeout=_TIMEOUT_S)
     except failures.SSLError:
         raise DataError(
             f"the certificate of {host} cannot be verified; behind a proxy that reads along, "
@@ -138,9 +140,25 @@ def _get(url: str, headers: dict[str, str]) -> Response:
     except failures.ProxyError:
         raise DataError(f"the proxy does not let us reach {host}; check HTTPS_PROXY and NO_PROXY") from None
     except _BAD_ADDRESS:
-        raise DataError(f"{url} is no file and no address that can be fetched; check it") from None
+        raise DataError(f"{public(url)} is no file and no address that can be fetched; check it") from None
     except failures.RequestException:
         raise _InterruptedError(f"{host} cannot be reached") from None
+    if url.startswith("https:") and any(r.url.startswith("http:") for r in (*answer.history, answer)):
+        answer.close()
+        raise DataError(
+            f"{host} leads to {public(answer.url)} by way of an address without https; nothing was fetched"
+        )
+    return answer
+
+
+def public(url: str) -> str:
+    """An address without password and signature, for messages and logs."""
+    scheme, place, path, *_ = urlsplit(url)
+    return f"{scheme}://{place.rpartition('@')[2]}{path}" if scheme and place else url
+
+
+def _broken(url: str) -> _InterruptedError:
+    return _InterruptedError(f"the connection to {urlsplit(url).hostname} broke")
 
 
 def _check_status(answer: Response) -> None:
@@ -150,13 +168,17 @@ def _check_status(answer: Response) -> None:
             f"{urlsplit(answer.url).hostname} is busy (HTTP {status})", _wait_asked_for(answer)
         )
     if status not in (requests.codes.ok, requests.codes.partial_content):
-        raise DataError(f"{answer.url} answers HTTP {status} ({answer.reason}); check the address and access")
+        raise DataError(
+            f"{public(answer.url)} answers HTTP {status} ({answer.reason}); check the address and access"
+        )
 
 
 def _check_kind(answer: Response) -> None:
     """A login page or a proxy's complaint is no model."""
     if answer.headers.get("Content-Type", "").startswith("text/html"):
-        raise DataError(f"{answer.url} is a web page, not a file; is there a login or a proxy in between?")
+        raise DataError(
+            f"{public(answer.url)} is a web page, not a file; is there a login or a proxy in between?"
+        )
 
 
 def _begins_at(answer: Response, offset: int) -> bool:
@@ -184,7 +206,9 @@ def _save(answer: Response, part: Path, begin: int, size: int | None, progress: 
     length = answer.headers.get("Content-Length", "")
     total = begin + int(length) if length.isdigit() else size
     if size is not None and total != size:
-        raise DataError(f"{answer.url} has {total} bytes, not {size}: another file; nothing was fetched")
+        raise DataError(
+            f"{public(answer.url)} has {total} bytes, not {size}: another file; nothing was fetched"
+        )
     if total is not None:
         _check_space(part.parent, total - begin)
     done = begin
@@ -194,13 +218,13 @@ def _save(answer: Response, part: Path, begin: int, size: int | None, progress: 
             for chunk in answer.iter_content(_CHUNK_BYTES):
                 done += len(chunk)
                 if total is not None and done > total:
-                    raise DataError(f"{answer.url} sends more than {total} bytes: another file; stopped")
+                    raise DataError(f"{public(answer.url)} sends more than {total} bytes: another file")
                 file.write(chunk)
                 progress(done, total)
         except failures.RequestException:
-            raise _InterruptedError(f"the connection to {urlsplit(answer.url).hostname} broke") from None
+            raise _broken(answer.url) from None
     if total is not None and done < total:
-        raise _InterruptedError(f"the connection to {urlsplit(answer.url).hostname} broke")
+        raise _broken(answer.url)
 
 
 def _check_space(folder: Path, needed: int) -> None:

@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from cmrseg.problems import DataError
 from cmrseg.zoo.cache import cached_path, checksum, difference, pin, pin_path
-from cmrseg.zoo.download import Progress, download
-from cmrseg.zoo.sources import Source, host, is_offline, origins, resolve
+from cmrseg.zoo.download import Progress, download, public
+from cmrseg.zoo.sources import Source, address, host, is_offline, origins, resolve
 
 if TYPE_CHECKING:
     from cmrseg.zoo.manifest import Entry
@@ -78,29 +78,51 @@ def fetch(entry: Entry, options: FetchOptions | None = None) -> Path:
     with _told(path):
         if _is_kept(entry, path, options):
             return path
-        _check_allowed(entry, path, options)
+        if not path.exists():
+            _check_allowed(entry, path, options)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(path.with_name(f".{path.name}.lock")):
-            if not path.exists():  # another process may have been faster
+        with _alone(path, options):
+            if not _is_kept(entry, path, options):  # another process may have been faster
+                _remove_damaged(entry, path, options)
+                _check_allowed(entry, path, options)
                 _bring(entry, path, options)
     return path
 
 
 def _is_kept(entry: Entry, path: Path, options: FetchOptions) -> bool:
-    """Whether the cache holds the file; one that is damaged is removed."""
+    """Whether the cache holds the file, undamaged."""
     if not path.exists():
         return False
     expected = checksum(entry)
     if expected is None and not options.trust_first_use:
         raise _unverifiable(entry, str(path))
-    wrong = difference(path, expected) if expected else ""
-    if wrong:
+    if expected and difference(path, expected):
+        return False
+    pin(entry, path)
+    return True
+
+
+def _remove_damaged(entry: Entry, path: Path, options: FetchOptions) -> None:
+    """Delete a file that is not what it should be, and say so."""
+    if path.exists():
+        wrong = difference(path, checksum(entry))
         path.unlink()
         options.note(f"{path} was not the file of {entry.name} ({wrong}) and is deleted")
-        return False
-    if entry.sha256 is None:
-        pin(entry, path)
-    return True
+
+
+@contextmanager
+def _alone(path: Path, options: FetchOptions) -> Iterator[None]:
+    """Keep other processes from fetching the same file meanwhile."""
+    lock = FileLock(path.with_name(f".{path.name}.lock"))
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        options.note(f"waiting for another process that fetches {path.name}")
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _check_allowed(entry: Entry, path: Path, options: FetchOptions) -> None:
@@ -108,7 +130,8 @@ def _check_allowed(entry: Entry, path: Path, options: FetchOptions) -> None:
     if is_offline() and not is_file:
         raise DataError(
             f"{entry.name} is not in the cache and CMRSEG_OFFLINE is set; "
-            f"copy {origins(entry)[-1]} to {path}, or bring it in an archive for `cmrseg zoo import`"
+            f"copy {address(origins(entry)[-1], entry.file)} to {path}, "
+            "or bring it in an archive for `cmrseg zoo import`"
         )
     verifiable = checksum(entry) or (entry.doi and not options.source)
     if not verifiable and not options.trust_first_use:
@@ -117,7 +140,7 @@ def _check_allowed(entry: Entry, path: Path, options: FetchOptions) -> None:
 
 def _unverifiable(entry: Entry, where: str) -> DataError:
     return DataError(
-        f"no checksum of {entry.name} is known, so {where} cannot be verified; if you trust it, "
+        f"no checksum of {entry.name} is known, so {public(where)} cannot be verified; if you trust it, "
         f"`cmrseg zoo get {entry.name} --trust-first-use` takes it and accepts no other file from then on"
     )
 
@@ -146,24 +169,27 @@ def _bring(entry: Entry, path: Path, options: FetchOptions) -> None:
 def _take(entry: Entry, place: str, part: Path, options: FetchOptions) -> None:
     """Copy or download one place's file into ``part`` and compare it; a wrong one is deleted."""
     is_file = Path(place).is_file()
-    if not (checksum(entry) or entry.doi):  # nothing would tell that two halves are of two files
-        part.unlink(missing_ok=True)
-    resumed = part.exists() and not is_file
     found = Source(place) if is_file else resolve(place, entry.file)
+    expected = checksum(entry) or (("md5", found.md5) if found.md5 else None)
+    if expected is None:
+        if not options.trust_first_use:
+            raise _unverifiable(entry, found.url)
+        part.unlink(missing_ok=True)  # nothing would tell that two halves are of two files
+    resumed = part.exists() and not is_file
     if is_file:
         shutil.copyfile(place, part)
     else:
         download(found.url, part, size=entry.bytes or found.size, progress=options.progress)
-    expected = checksum(entry) or (("md5", found.md5) if found.md5 else None)
-    if expected is None and not options.trust_first_use:
-        raise _unverifiable(entry, found.url)
     wrong = difference(part, expected) if expected else ""
     if not wrong:
         return
     part.unlink()
     if resumed:  # the beginning may have been of another file
         return _take(entry, place, part, options)
-    raise DataError(f"{found.url} is not the file of {entry.name}; what arrived is deleted: {wrong}")
+    pinned = "" if entry.sha256 or not pin_path(entry).exists() else f" (pinned in {pin_path(entry)})"
+    raise DataError(
+        f"{public(found.url)} is not the file of {entry.name}; what arrived is deleted: {wrong}{pinned}"
+    )
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,8 @@ from cmrseg.zoo.pickle_records import Record, brief
 from cmrseg.zoo.torch_file import TensorView, TorchFile, open_torch_file, tensor_view
 
 _FASTAI_1 = ("fastai.basic_train", "fastai.basic_data", "fastai.data_block")
-_MAX_MODULES = 10_000
+_MAX_PARTS = 10_000  # layers and tensors; a ResNet-50 U-Net has 1,000
+_MAX_KEY = 500  # letters
 _HARMLESS = "num_batches_tracked"  # counts batches; prediction does not read it
 _CHANNELS = 3
 _SHOWN = 8
@@ -132,14 +133,14 @@ def _find_learner(content: TorchFile) -> Record:
             f"{path} is a learner of fastai 1, whose U-Net ends in x + relu(f(x)) where fastai 2 has "
             "relu(x + f(x)): its weights would give other masks here; export it again with fastai 2"
         )
-    if isinstance(root, Record) and {"model", "dls"} <= set(root.attributes):
+    if attribute(root, "model") is not None and attribute(root, "dls") is not None:
         return root
     raise DataError(f"{path} holds no fastai learner; give the file that `Learner.export` wrote")
 
 
 def _model_of(learner: Record, path: Path) -> Record:
     """The network's record, out of its wrapper for several GPUs."""
-    model = learner.attributes["model"]
+    model = attribute(learner, "model")
     if isinstance(model, Record) and model.name.endswith("DataParallel"):
         model = mapping(attribute(model, "_modules")).get("module")
     if not isinstance(model, Record):
@@ -147,50 +148,51 @@ def _model_of(learner: Record, path: Path) -> Record:
     return model
 
 
-def _modules(model: Record, path: Path) -> Iterator[tuple[str, Record]]:
-    """All modules with the prefix of their keys, parents first."""
-    waiting, count = [("", model)], 0
+def _modules(model: Record, path: Path) -> Iterator[tuple[str, Record, list[Mapping[str, Any]]]]:
+    """All modules, parents first: prefix of the keys; children, parameters and buffers."""
+    waiting, parts = [("", model)], 1
     while waiting:
         prefix, module = waiting.pop()
-        count += 1
-        if count > _MAX_MODULES:
-            raise DataError(f"{path} holds a network of more than {_MAX_MODULES} layers; it was not read")
-        yield prefix, module
-        children = mapping(attribute(module, "_modules"))
-        waiting.extend((f"{prefix}{k}.", v) for k, v in children.items() if isinstance(v, Record))
+        groups = [mapping(attribute(module, name)) for name in ("_modules", "_parameters", "_buffers")]
+        parts += sum(map(len, groups))  # counted before they are looked at: a layer may hold itself
+        if parts > _MAX_PARTS or len(prefix) > _MAX_KEY:
+            raise DataError(f"{path} holds more layers or longer names than any U-Net has; it was not read")
+        yield prefix, module, groups
+        waiting.extend((f"{prefix}{k}.", v) for k, v in groups[0].items() if isinstance(v, Record))
 
 
 def _read_network(model: Record, path: Path) -> _Network:
     """Tensors and layers of a network's record."""
     tensors, layers = {}, []
-    for prefix, module in _modules(model, path):
-        for group in ("_parameters", "_buffers"):
-            for name, value in mapping(attribute(module, group)).items():
-                key = f"{prefix}{name}"
-                if (view := tensor_view(value, f"{path}: tensor {brief(key)}")) is not None:
-                    tensors[key] = view
-        if not mapping(attribute(module, "_modules")):
-            layers.append(_layer(module.name.rpartition(".")[2], module.attributes))
+    for prefix, module, (children, parameters, buffers) in _modules(model, path):
+        for name, value in (*parameters.items(), *buffers.items()):
+            key = f"{prefix}{name}"
+            if (view := tensor_view(value, f"{path}: tensor {brief(key)}")) is not None:
+                tensors[key] = view
+        if not children:
+            layers.append(_layer(module.name.rpartition(".")[2], module.attribute))
     return _Network(tensors, _counted(layers))
 
 
 def _layers_of(net: nn.Module) -> Counter[tuple]:
     """Layers of one of our networks."""
     leaves = (m for m in net.modules() if not any(True for _ in m.children()))
-    return _counted([_layer(type(m).__name__, vars(m)) for m in leaves])
+    return _counted([_layer(type(m).__name__, vars(m).get) for m in leaves])
 
 
-def _layer(kind: str, values: Mapping[str, Any]) -> tuple:
+def _layer(kind: str, value_of: Callable[[str], Any]) -> tuple:
     """A layer as its kind and the options that change its result."""
-    named = ((name, values.get(name, default)) for name, default in _LAYER_OPTIONS.items())
+    named = ((k, d if (v := value_of(k)) is None else v) for k, d in _LAYER_OPTIONS.items())
     return kind, *((k, v) for k, v in named if _is_plain(v))
 
 
 def _is_plain(value: Any) -> bool:
     """Whether a value can be compared and printed."""
     if isinstance(value, tuple):
-        return len(value) <= 3 and all(isinstance(v, int) for v in value)
-    return isinstance(value, int | float | str)
+        return len(value) <= 3 and all(isinstance(v, int) and _is_plain(v) for v in value)
+    if isinstance(value, int):
+        return value.bit_length() < 64
+    return isinstance(value, float) or (isinstance(value, str) and len(value) < _MAX_KEY)
 
 
 def _counted(layers: list[tuple]) -> Counter[tuple]:

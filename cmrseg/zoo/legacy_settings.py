@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -83,12 +83,12 @@ def settings_of(
         notes=(),
     )
     _check_normalisation(learner, content, notes)
-    return Settings(**{**vars(found), "notes": tuple(notes)})
+    return replace(found, notes=tuple(notes))
 
 
 def attribute(record: Any, name: str) -> Any:
     """Attribute of a record, None where it has none."""
-    return record.attributes.get(name) if isinstance(record, Record) else None
+    return record.attribute(name) if isinstance(record, Record) else None
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
@@ -167,9 +167,10 @@ def _square(value: Any) -> int | None:
     while isinstance(value, Record):
         value = value.args[0] if value.args else value.elements
         value = value[0] if isinstance(value, tuple) and len(value) == 1 else value
-    if not isinstance(value, tuple | list) or len(value) != 2 or value[0] != value[1]:
+    if not isinstance(value, tuple | list) or len(value) != 2:
         return None
-    return value[0] if isinstance(value[0], int) else None
+    height, width = value  # compared as numbers only: nested tuples that share parts take for ever
+    return height if isinstance(height, int) and isinstance(width, int) and height == width else None
 
 
 def _check_normalisation(learner: Record, content: TorchFile, notes: list[str]) -> None:

@@ -96,8 +96,11 @@ def read_manifest(folder: Path = FOLDER) -> dict[str, Entry]:
     path = folder / "manifest.json"
     if not path.exists():
         return {}
-    entries = json.loads(path.read_text(encoding="utf-8"))["models"]
-    return {e["name"]: read_entry(e, str(path)) for e in entries}
+    try:
+        entries = [read_entry(e, str(path)) for e in json.loads(path.read_text(encoding="utf-8"))["models"]]
+    except (KeyError, TypeError, json.JSONDecodeError):
+        raise DataError(f"{path} is damaged; install cmrseg again") from None
+    return {entry.name: entry for entry in entries}
 
 
 def read_entry(values: dict[str, Any], where: str) -> Entry:

@@ -11,7 +11,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -26,10 +26,32 @@ from cmrseg.zoo.model_file import Model, ModelSpec
 from cmrseg.zoo.onnx_card import METADATA_KEY, card, description
 
 TOLERANCE = 1e-4  # of the logits, absolute
+_OWN_ROUNDING = 2  # times the rounding of PyTorch itself, where that is more
 OPSET = 18  # the oldest that PyTorch's exporter writes, so the one that most programs read
 _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 _MOST_STEPS = 256  # of 32 pixels; the exporter asks for a limit
 Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Largest absolute differences from the logits of PyTorch in double precision.
+
+    Attributes
+    ----------
+    difference
+        Of ONNX Runtime.
+    rounding
+        Of PyTorch itself in single precision.
+    """
+
+    difference: float
+    rounding: float
+
+    @property
+    def allowed(self) -> float:
+        """What the difference must stay below."""
+        return max(TOLERANCE, _OWN_ROUNDING * self.rounding)
 
 
 @dataclass(frozen=True)
@@ -40,19 +62,26 @@ class OnnxExport:
     ----------
     file, card
         The ONNX file, and the Markdown beside it.
-    difference
-        Largest absolute difference of the logits from PyTorch's.
+    parity
+        How near its logits are to the network's.
     """
 
     file: Path
     card: Path
-    difference: float
+    parity: Parity
 
 
 def export_onnx(model: Model, path: Path, *, opset: int = OPSET) -> OnnxExport:
     """Write a model as ONNX with input ``image`` and output ``logits``, and compare it with PyTorch.
 
     The batch size is free, and so are height and width in multiples of 32 pixels.
+
+    The logits are compared with those that PyTorch computes in double precision, and must be nearer than
+    `TOLERANCE` to them. Two programs in single precision cannot be asked for more: of an r34 at 256 x 256
+    pixels each is 0.5e-4 (trained, cardiac images) to 1.1e-4 (random weights) from the true logits and up to
+    1.6e-4 from the other, and no level of graph optimisation, folding of batch norms or change of PyTorch's
+    backend brings them nearer. Where PyTorch's own rounding is more than half the tolerance, twice that
+    rounding is allowed.
 
     Parameters
     ----------
@@ -65,31 +94,31 @@ def export_onnx(model: Model, path: Path, *, opset: int = OPSET) -> OnnxExport:
 
     Returns
     -------
-    The files and the largest difference of the logits.
+    The files, and how near the logits are.
 
     Raises
     ------
     ValueError
         If the suffix or ``opset`` is another.
     DataError
-        If a package is missing, or the logits differ by `TOLERANCE` or more; then nothing is written.
+        If a package is missing, or the logits differ by more than that; then nothing is written.
     """
     _check(path, opset)
     spec, net = model.spec, model.net.cpu().eval()
     with atomic_path(path) as temporary:
         _write(net, spec, temporary, opset)
-        difference = largest_difference(net, temporary, _shapes(spec.preprocessing))
-        if not difference < TOLERANCE:  # nan is refused too
+        parity = measure_parity(net, temporary, _shapes(spec.preprocessing))
+        if not parity.difference < parity.allowed:  # nan is refused too
             raise DataError(
-                f"the ONNX logits of {spec.name} differ from PyTorch's by {difference:.2g} "
-                f"(allowed: less than {TOLERANCE:.0e}), so {path} was not written; try another --opset"
+                f"the ONNX logits of {spec.name} differ from PyTorch's by {parity.difference:.2g} "
+                f"(allowed: less than {parity.allowed:.2g}), so {path} was not written; try another --opset"
             )
-    text = card(spec, path.name, difference, allowed=TOLERANCE)
-    return OnnxExport(path, write_text(text, path.with_suffix(".md")), difference)
+    text = card(spec, path.name, **asdict(parity), allowed=parity.allowed)
+    return OnnxExport(path, write_text(text, path.with_suffix(".md")), parity)
 
 
-def largest_difference(net: nn.Module, file: Path, shapes: Sequence[Shape]) -> float:
-    """Largest absolute difference between the logits of PyTorch and of ONNX Runtime, both on the CPU.
+def measure_parity(net: nn.Module, file: Path, shapes: Sequence[Shape]) -> Parity:
+    """How near the logits of ONNX Runtime are to those of PyTorch, both on the CPU.
 
     Parameters
     ----------
@@ -102,20 +131,28 @@ def largest_difference(net: nn.Module, file: Path, shapes: Sequence[Shape]) -> f
 
     Returns
     -------
-    The difference; nan where either has logits that are no numbers.
+    The differences; nan where either has logits that are no numbers.
     """
     from onnxruntime import InferenceSession
 
     session = InferenceSession(file, providers=["CPUExecutionProvider"])
     random = np.random.default_rng(0)
-    differences = []
-    for shape in shapes:
-        image = random.standard_normal(shape, np.float32)
-        with torch.inference_mode():
-            ours = net(torch.from_numpy(image)).numpy()
-        (theirs,) = session.run(["logits"], {"image": image})
-        differences.append(np.abs(ours - theirs).max())
-    return float(np.max(differences))
+    images = [random.standard_normal(shape, np.float32) for shape in shapes]
+    ours = [_logits(net, image) for image in images]
+    theirs = [session.run(["logits"], {"image": image})[0] for image in images]
+    net.double()
+    true = [_logits(net, image.astype(np.float64)) for image in images]
+    net.float()  # the very weights it had
+    difference, rounding = (
+        float(np.max([np.abs(a - b).max() for a, b in zip(found, true, strict=True)]))
+        for found in (theirs, ours)
+    )
+    return Parity(difference, rounding)
+
+
+def _logits(net: nn.Module, image: np.ndarray) -> np.ndarray:
+    with torch.inference_mode():
+        return net(torch.from_numpy(image)).numpy()
 
 
 def _check(path: Path, opset: int) -> None:

@@ -39,8 +39,8 @@ Licence of the weights: {licence}. For research only.
 
 - Input `image`: float32, (batch, {channels}, height, width); height and width are multiples of {divisor}.
 - Output `logits`: float32, on the pixels of the input, with the channels {labels}; the largest is the answer.
-- Parity with PyTorch on the CPU when it was written: largest difference of the logits {difference:.1e}
-  (allowed: less than {allowed:.0e}).
+- Parity with PyTorch on the CPU when it was written: largest difference from the logits in double precision
+  {difference:.1e} (allowed: less than {allowed:.1e}); of PyTorch itself in single precision {rounding:.1e}.
 
 ## Preprocessing
 
@@ -113,7 +113,7 @@ def _ids(spec: ModelSpec) -> list[int]:
     return [int(label) for label in spec.label_ids]
 
 
-def card(spec: ModelSpec, file: str, difference: float, *, allowed: float) -> str:
+def card(spec: ModelSpec, file: str, *, difference: float, rounding: float, allowed: float) -> str:
     """The description as Markdown, with an example that runs.
 
     Parameters
@@ -122,8 +122,9 @@ def card(spec: ModelSpec, file: str, difference: float, *, allowed: float) -> st
         Of the model.
     file
         Name of the ONNX file.
-    difference, allowed
-        Largest difference of the logits from PyTorch's, and what it has to stay below.
+    difference, rounding, allowed
+        Largest difference of the logits from PyTorch's in double precision, that of PyTorch in single
+        precision, and what the first has to stay below.
     """
     outputs = (f"{i} {name}" for i, name in enumerate(spec.labels))
     return _CARD.format(
@@ -132,6 +133,7 @@ def card(spec: ModelSpec, file: str, difference: float, *, allowed: float) -> st
         channels=spec.preprocessing.channels,
         divisor=DIVISOR,
         difference=difference,
+        rounding=rounding,
         allowed=allowed,
         steps="\n".join(f"{i}. {step}." for i, step in enumerate(_steps(spec.preprocessing), start=1)),
         key=METADATA_KEY,

@@ -19,7 +19,7 @@ _RUNNING_BUILTINS = frozenset(
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Global:
     """A class or function that the file names; it is never looked up."""
 
@@ -37,7 +37,7 @@ class Global:
         return self.module.split(".")[0] in _RUNNING_MODULES
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Persistent:
     """Reference to something outside the pickle, such as a tensor's values."""
 
@@ -62,11 +62,11 @@ class Record:
             of = of.key[1]  # torch's stream format keeps the source text beside the class of a module
         return str(of) if isinstance(of, Global) else ""
 
-    @property
-    def attributes(self) -> dict:
-        """State by name; slots included."""
-        states = self.state if isinstance(self.state, tuple) else (self.state,)
-        return {k: v for state in states if isinstance(state, dict) for k, v in state.items()}
+    def attribute(self, name: str) -> Any:
+        """Attribute of the state or of its slots, None where there is none."""
+        # Looked up in place: a copy of a state that thousands of records share would take for ever.
+        states = self.state[:2] if isinstance(self.state, tuple) else (self.state,)
+        return next((s[name] for s in reversed(states) if isinstance(s, dict) and name in s), None)
 
 
 def brief(value: Any) -> str:

@@ -22,6 +22,8 @@ DICE_TOLERANCE, OTHER_TOLERANCE = 0.002, 0.2
 _INTENDED = "Short-axis cine MRI of the kind it was trained on. Look at the masks before you trust a number."
 _LIMITS = "Scanners, sequences and patients unlike those of the training data were not seen."
 _PATH = re.compile(r"(?<![\w:/.])~?(?:/[\w.+-]+){2,}|\b[A-Za-z]:\\\w|\bfile://", re.ASCII)
+CURVES = "robustness.png"
+_ROBUSTNESS = re.compile(r"<!-- robustness -->.*?<!-- /robustness -->", re.DOTALL)
 _SCALARS = (
     "batch_size",
     "weight_decay",
@@ -49,8 +51,6 @@ class About:
         As ``Family, Given``.
     intended_use, limits
         Paragraphs of the card.
-    title
-        Of the test set, above its results.
     """
 
     trained_on: str
@@ -58,7 +58,6 @@ class About:
     creators: tuple[str, ...]
     intended_use: str = _INTENDED
     limits: str = _LIMITS
-    title: str = "Test set"
 
 
 def make_card(spec: ModelSpec, about: About) -> str:
@@ -95,6 +94,52 @@ def make_card(spec: ModelSpec, about: About) -> str:
         "**Research use only.** Not a medical device.\n"
     )
     return head + "".join(f"\n## {title}\n\n{text}\n" for title, text in sections.items())
+
+
+def with_robustness(text: str, table: str) -> str:
+    """A card with the curves and the table of `cmrseg evaluate robustness`.
+
+    Parameters
+    ----------
+    text
+        The card. What it said of robustness before is replaced; else a section is put before the limits.
+    table
+        Content of ``robustness.md``; the curves are in the file `CURVES` beside the card.
+    """
+    curves = f"![Dice over the level of every distortion]({CURVES})"
+    block = f"<!-- robustness -->\n\n{curves}\n\n{table.strip()}\n\n<!-- /robustness -->"
+    if _ROBUSTNESS.search(text):
+        return _ROBUSTNESS.sub(lambda _: block, text)
+    head, limits, tail = text.partition("\n## Limits\n")
+    return f"{head}\n## Robustness\n\n{block}\n{limits}{tail}"
+
+
+def robustness_table(folder: Path, model: Path) -> str:
+    """What `cmrseg evaluate robustness` found, as a table for a card.
+
+    Parameters
+    ----------
+    folder
+        What the command wrote.
+    model
+        The file that it must have been run with.
+
+    Raises
+    ------
+    DataError
+        If it was run with another model, or files are missing.
+    """
+    try:
+        measured = json.loads((folder / "robustness.json").read_text(encoding="utf-8"))["model"]
+        table = (folder / "robustness.md").read_text(encoding="utf-8")
+    except (OSError, KeyError, TypeError, ValueError):
+        measured, table = None, ""
+    if measured != sha256_of([model]) or not (folder / "figures" / "robustness.png").exists():
+        raise DataError(
+            f"{folder} does not hold the robustness of {model}; make it with "
+            f"`cmrseg evaluate robustness DATA --model {model} --out {folder}`"
+        )
+    return table
 
 
 def make_toml(config: Mapping[str, Any]) -> str:
@@ -147,29 +192,33 @@ def make_entry(file: Path, spec: ModelSpec, about: About, summary: pd.DataFrame)
     )
 
 
-def differences(card: str, measured: str, title: str) -> list[str]:
-    """Numbers of a card that were not measured again.
+def differences(card: str, measured: Mapping[str, str]) -> list[str]:
+    """Numbers of a card's results block that were not measured again.
 
     Parameters
     ----------
     card
         Markdown with a results block.
     measured
-        Table of `cmrseg.zoo.add.results_table`.
-    title
-        Heading of the test set within the block.
+        Heading of a test set within the block -> table of `cmrseg.zoo.add.results_table`.
 
     Returns
     -------
     One phrase per number that differs by more than `DICE_TOLERANCE` (Dice) or `OTHER_TOLERANCE` (mm, g,
-    points), per other number of volumes, and per row that only one of both has.
+    points), per other number of volumes, and per row or test set that only one of both has.
     """
     block = RESULTS.search(card)
     parts = re.split(r"^### (.*)$", block[0] if block else "", flags=re.MULTILINE)
     tables = dict(zip(parts[1::2], parts[2::2], strict=True))
-    if title not in tables:
-        return [f"the card has no results of '{title}'"]
-    ours, theirs = _rows(measured), _rows(tables[title])
+    found = [f"'{title}' was not measured" for title in tables if title not in measured]
+    found += [f"the card has no results of '{title}'" for title in measured if title not in tables]
+    for title in [title for title in measured if title in tables]:
+        found += [f"{title}: {phrase}" for phrase in _changes(_rows(measured[title]), _rows(tables[title]))]
+    return found
+
+
+def _changes(ours: Mapping[str, tuple[str, ...]], theirs: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """What differs between the rows of two tables."""
     found = [
         f"{key}: only {'measured' if key in ours else 'in the card'}" for key in sorted({*ours} ^ {*theirs})
     ]

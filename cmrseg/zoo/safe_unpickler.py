@@ -22,6 +22,8 @@ from cmrseg.zoo.pickle_records import SCALARS, Global, Persistent, Record, brief
 
 # An exported learner takes 30,000; the limit keeps the memory of a hostile one below some 500 MB.
 MAX_OPERATIONS = 2_000_000
+_MAX_NAME = 500  # letters of a module and a class
+_MAX_KEY_BITS = 60  # hashes of longer integers can be made to collide, and a dictionary of these takes hours
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,8 @@ class _Machine:
         """Write a name down."""
         if not (isinstance(module, str) and isinstance(name, str)):
             raise ValueError("a name that is no text")
+        if len(module) + len(name) > _MAX_NAME:
+            raise ValueError(f"a name of {len(module) + len(name)} letters")
         self.push(Global(module, name))
         self.globals.add(self.stack[-1])
 
@@ -135,18 +139,25 @@ class _Machine:
 
     def memoise(self, number: int) -> None:
         """Remember the top of the stack."""
+        if not _is_key(number):
+            raise ValueError("a memo of a number too large")
         self.memo[number] = self.stack[-1]
+
+
+def _is_key(value: Any) -> bool:
+    """Whether a value can be a key without harm."""
+    # Nobody needs other keys, and hashing nested tuples that share parts takes for ever.
+    return isinstance(value, SCALARS) and not (isinstance(value, int) and value.bit_length() > _MAX_KEY_BITS)
 
 
 def _set_items(machine: _Machine, pairs: list[Any]) -> None:
     """Items of a mapping whose keys are scalars."""
-    # Nobody needs other keys, and hashing nested tuples that share parts takes for ever.
     target = machine.stack[-1]
     items = target.items if isinstance(target, Record) else target
     if not isinstance(items, dict) or len(pairs) % 2:
         raise ValueError("items of no mapping")
     for key, value in zip(pairs[::2], pairs[1::2], strict=True):
-        if isinstance(key, SCALARS):
+        if _is_key(key):
             items[key] = value
 
 

@@ -10,11 +10,11 @@ from typing import Any
 from cmrseg.labels import Label
 from cmrseg.preprocess import Preprocessing
 from cmrseg.problems import DataError
+from cmrseg.zoo.model_file import PLAIN_NAME
 from cmrseg.zoo.sources import DOI
 
 FORMATS = ("cmrseg", "fastai", "monai")
 _SETTINGS = {f.name for f in fields(Preprocessing)}
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")  # no folder, no hidden file, no drive
 
 
 def _is_text(value: Any) -> bool:
@@ -34,7 +34,7 @@ def _is_labels(value: Any) -> bool:
         isinstance(value, list | tuple)
         and len(value) > 1
         and value[0] == "BACKGROUND"
-        and all(name in Label.__members__ for name in value)
+        and all(isinstance(name, str) and name in Label.__members__ for name in value)
         and len(set(value)) == len(value)
     )
 
@@ -46,8 +46,8 @@ def _is_dice(value: Any) -> bool:
 
 
 _REQUIRED: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "name": (_matches(_NAME), "letters, digits, _ . -"),
-    "file": (_matches(_NAME), "a plain file name"),
+    "name": (_matches(PLAIN_NAME), "letters, digits, _ . + -"),
+    "file": (_matches(PLAIN_NAME), "a plain file name"),
     "sha256": (_or_none(_matches("[0-9a-f]{64}")), "64 hexadecimal digits, or null where it is not known"),
     "bytes": (
         _or_none(lambda value: type(value) is int and value > 0),

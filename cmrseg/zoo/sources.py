@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
 from cmrseg.problems import DataError
-from cmrseg.zoo.download import read_json
+from cmrseg.zoo.download import public, read_json
 
 if TYPE_CHECKING:
     from cmrseg.zoo.manifest import Entry
@@ -46,6 +46,11 @@ def origins(entry: Entry) -> tuple[str, ...]:
 def host(origin: str) -> str:
     """What a user knows an origin by."""
     return f"Zenodo (doi:{origin})" if DOI.fullmatch(origin) else (urlsplit(origin).hostname or origin)
+
+
+def address(origin: str, file: str) -> str:
+    """Where a user finds a file with a browser."""
+    return f"{file} of https://doi.org/{origin}" if DOI.fullmatch(origin) else public(origin)
 
 
 def resolve(origin: str, file: str) -> Source:

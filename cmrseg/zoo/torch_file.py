@@ -24,6 +24,7 @@ from torch import Tensor
 from cmrseg.problems import DataError
 from cmrseg.zoo.pickle_records import Global, Persistent, Record, brief
 from cmrseg.zoo.safe_unpickler import Pickle, read_pickle
+from cmrseg.zoo.zip_file import opened_zip
 
 _ZIP_MAGIC = b"PK\x03\x04"
 _STREAM_MAGIC = 0x1950A86A20F9469CFC6C
@@ -111,11 +112,8 @@ def open_torch_file(path: Path) -> Iterator[TorchFile]:
         if content[:4] != _ZIP_MAGIC:
             yield _open_stream(path, content)
             return
-        try:
-            with zipfile.ZipFile(file) as archive:
-                yield _open_zip(path, archive)
-        except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
-            raise DataError(f"{path} is a damaged archive ({error}); copy or fetch it again") from None
+        with opened_zip(path) as archive:
+            yield _open_zip(path, archive)
 
 
 def tensor_view(value: Any, where: object) -> TensorView | None:

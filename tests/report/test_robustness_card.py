@@ -47,3 +47,4 @@ def test_the_card_has_a_line_per_sweep():
     )
     assert rows[3].endswith("| up to 30 % | 40: 0.60, 0.80 |")
     assert rows[-1].startswith("10 subjects; untouched images: LV 0.900, MYO 0.800")
+    assert card_block(table.assign(n=1)).splitlines()[-1].startswith("1 subject; ")

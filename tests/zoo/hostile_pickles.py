@@ -76,10 +76,39 @@ def hostile_pickles(canary: Path) -> dict[str, tuple[bytes, str]]:
     }
 
 
+def learner(model: bytes, *, before: bytes = b"", more: bytes = b"") -> bytes:
+    """A learner around opcodes that push its network."""
+    attributes = text("dls") + b"K\x01" + text("model") + model + more
+    return b"\x80\x02" + before + b"cfastai.learner\nLearner\n)\x81}(" + attributes + b"ub."
+
+
 def bombs() -> dict[str, tuple[bytes, str]]:
     """Name -> a small pickle that asks for much memory or time, and a piece of the complaint."""
     doubled = b"\x80\x02)" + b"q\x00h\x00\x86" * 80
+    layer, many = b"ctorch.nn\nModule\n)\x81", range(20_000)
+    itself = b"}" + text("_modules") + b"}(" + b"".join(text(str(i)) + b"h\x01" for i in many) + b"usb"
+    long_key, nested = text("k" * 10**6) + b"q\x020", (layer + b"}" + text("_modules") + b"}h\x02") * 5000
+    colliding = [i * (2**61 - 1) for i in many]
+    integers = b"".join(b"\x8a\x0a" + i.to_bytes(10, "little") + b"N" for i in colliding)
+    parameters = b"}(" + b"".join(text(str(i)) + b"N" for i in many) + b"u"
+    sharing = b"}" + text("_parameters") + b"h\x02sb"
+    layers = b"".join(text(str(i)) + layer + sharing for i in range(5000))
     return {
+        "layer that holds itself": (learner(layer + b"q\x01" + itself), "layers or longer names"),
+        "long keys": (
+            learner(nested + layer + b"ssb" * 5000, before=long_key),
+            "layers or longer names",
+        ),
+        "shared parameters": (
+            learner(layer + b"}" + text("_modules") + b"}(" + layers + b"usb", before=parameters + b"q\x020"),
+            "layers or longer names",
+        ),
+        "colliding keys": (learner(layer, more=text("x") + b"}(" + integers + b"u"), "no U-Net"),
+        "colliding memo numbers": (
+            b"".join(b"Np%d\n0" % i for i in colliding),
+            "a memo of a number too large",
+        ),
+        "long name": (b"c" + b"n" * 10**6 + b"\nn\n.", "a name of 1000001 letters"),
         "length": (b"\x80\x04\x8e" + struct.pack("<Q", 2**60) + b"x.", "no readable pickle"),
         "text length": (b"\x80\x02X" + struct.pack("<I", 2**31) + b"x.", "no readable pickle"),
         "memo number": (b"\x80\x02Nr\xff\xff\xff\xff.", "no fastai learner"),

@@ -23,6 +23,7 @@ SPEC = ModelSpec(
     recipe="light2d_CE_toy_s1",
     arguments={"widths": [4, 8]},
 )
+PICKLE = "r34_CE_p5_s2"
 FILE = f"{SPEC.name}/{SPEC.name}.safetensors"
 
 
@@ -99,6 +100,16 @@ def test_a_model_of_the_zoo_goes_where_fetched_ones_lie(tmp_path, home, monkeypa
     assert load_model(imported).spec == load_model(DEFAULT_MODEL).spec
 
 
+def test_an_imported_pickle_of_the_zoo_comes_back_under_its_name(tmp_path, monkeypatch):
+    monkeypatch.setenv("CMRSEG_HOME", str(tmp_path / "one"))
+    pickle = tmp_path / "one" / "models" / PICKLE / get_entry(PICKLE).file
+    write_model(pickle.with_suffix(".safetensors"))
+    export_models([PICKLE], tmp_path / "m.zip")
+    monkeypatch.setenv("CMRSEG_HOME", str(tmp_path / "other"))
+    import_archive(tmp_path / "m.zip")
+    assert load_model(PICKLE).spec == SPEC
+
+
 def test_equal_models_give_equal_bytes(tmp_path, model):
     other = write_model(tmp_path / "other.safetensors", name="other")
     export_models([model, other], tmp_path / "a.zip")
@@ -130,6 +141,7 @@ def test_a_model_whose_name_is_a_path_is_refused(tmp_path):
     bad = write_model(tmp_path / "bad.safetensors", name="../../evil")
     with pytest.raises(DataError, match="cannot be a file name"):
         export_models([bad], tmp_path / "a.zip")
+    assert not (tmp_path / "a.zip").exists()
 
 
 # What is not let in
@@ -217,6 +229,21 @@ def test_a_truncated_archive_is_refused(archive, home, part):
     content = archive.read_bytes()
     archive.write_bytes(content[: int(part * len(content))])
     assert_refused(archive, home, "no whole ZIP archive")
+
+
+@pytest.mark.parametrize("damage", ["quotes", "before the beginning"])
+def test_a_damaged_directory_is_one_short_sentence(archive, home, damage):
+    content = archive.read_bytes()
+    if damage == "quotes":  # the local header claims that its name is as long as the archive
+        at = content.find(b"PK\x03\x04", 10)
+        content = content[: at + 26] + b"\xff\x10" + content[at + 28 :]
+    else:
+        content = content[:100] + content[110:]
+    archive.write_bytes(content)
+    with pytest.raises(DataError, match="no whole ZIP archive") as caught:
+        import_archive(archive, home)
+    assert len(str(caught.value)) < len(str(archive)) + 200
+    assert str(caught.value).isprintable()
 
 
 def test_a_missing_archive_is_named(tmp_path, home):

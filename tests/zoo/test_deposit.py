@@ -5,7 +5,8 @@ import hashlib
 import pytest
 
 from cmrseg.problems import DataError
-from cmrseg.zoo.deposit import upload, zenodo_metadata
+from cmrseg.zoo.deposit import Account, upload
+from cmrseg.zoo.deposit_metadata import zenodo_metadata
 from tests.zoo.zenodo_server import serve
 
 TOKEN = "secret-of-these-tests"
@@ -28,8 +29,14 @@ def files(tmp_path):
     return [weights, card]
 
 
-def send(zenodo, files, **options):
-    return upload(files, METADATA, token=TOKEN, api=f"{zenodo.url}/api", **options)
+def send(zenodo, files, metadata=METADATA, **options):
+    memory = files[0].with_name("zenodo.json")
+    return upload(files, metadata, Account(TOKEN, f"{zenodo.url}/api"), memory, **options)
+
+
+def sent(zenodo):
+    """Names of the files that were sent."""
+    return [path.rpartition("/")[2] for path, _ in zenodo.asked if path.startswith("/api/files/")]
 
 
 def test_a_draft_holds_the_files_and_metadata_and_is_not_published(zenodo, files):
@@ -75,7 +82,7 @@ def test_a_refusal_is_one_sentence_without_the_token(zenodo, files, fault, said)
 @pytest.mark.parametrize("fault", ["wrong", "cut", "503", "html"])
 def test_a_file_that_does_not_arrive_names_the_draft_and_publishes_nothing(zenodo, files, fault):
     zenodo.deposit_faults = ["pass", fault]
-    with pytest.raises(DataError, match=f"the draft {zenodo.url}/deposit/100 is there"):
+    with pytest.raises(DataError, match=f"goes on with the draft {zenodo.url}/deposit/100"):
         send(zenodo, files, publish=True)
     assert zenodo.records == {}
 
@@ -109,6 +116,76 @@ def test_offline_sends_nothing(zenodo, files, monkeypatch):
     with pytest.raises(DataError, match="CMRSEG_OFFLINE"):
         send(zenodo, files)
     assert zenodo.asked == []
+
+
+# Again
+
+
+@pytest.mark.parametrize("fault", ["cut", "503"])
+def test_an_upload_that_was_cut_off_goes_on_with_its_draft(zenodo, files, fault):
+    zenodo.deposit_faults = ["pass", "pass", fault]
+    with pytest.raises(DataError):
+        send(zenodo, files)
+    zenodo.asked.clear()
+    deposit = send(zenodo, files)
+    assert (deposit.id, list(zenodo.drafts)) == (100, [100])
+    assert zenodo.drafts[100] == {path.name: path.read_bytes() for path in files}
+    assert sent(zenodo) == ["card.md"]
+
+
+def test_a_draft_that_was_looked_at_is_the_one_that_is_published(zenodo, files):
+    draft = send(zenodo, files)
+    published = send(zenodo, files, metadata=METADATA | {"title": "Better"}, publish=True)
+    assert (published.id, published.published) == (draft.id, True)
+    assert list(zenodo.records) == [draft.id]
+    assert zenodo.metadata[draft.id]["title"] == "Better"
+
+
+def test_a_changed_file_is_sent_again(zenodo, files):
+    send(zenodo, files)
+    files[1].write_text("# Better")
+    zenodo.asked.clear()
+    send(zenodo, files)
+    assert sent(zenodo) == ["card.md"]
+    assert zenodo.drafts[100]["card.md"] == b"# Better"
+
+
+def test_what_is_published_is_not_published_again(zenodo, files):
+    first = send(zenodo, files, publish=True)
+    zenodo.asked.clear()
+    again = send(zenodo, files, publish=True)
+    assert again == first
+    assert [path for path, _ in zenodo.asked] == ["/api/deposit/depositions/100"]
+
+
+def test_other_files_than_those_published_become_another_record(zenodo, files):
+    send(zenodo, files, publish=True)
+    files[1].write_text("# Retrained")
+    assert send(zenodo, files).id == 101
+
+
+def test_a_draft_that_was_deleted_is_begun_anew(zenodo, files):
+    send(zenodo, files)
+    zenodo.drafts.clear()
+    assert send(zenodo, files).id == 101
+
+
+def test_a_damaged_memory_is_told(zenodo, files):
+    files[0].with_name("zenodo.json").write_text("[1]")
+    with pytest.raises(DataError, match=r"zenodo\.json is damaged; delete it"):
+        send(zenodo, files)
+    assert zenodo.asked == []
+
+
+@pytest.mark.parametrize("token", ["", "secret\nHost: elsewhere", "secret token", "sécret", "secret\x00"])
+def test_a_token_that_no_header_takes_is_refused_without_being_shown(token):
+    with pytest.raises(ValueError, match="no token has") as complaint:
+        Account(token)
+    assert "cret" not in str(complaint.value)
+
+
+def test_the_token_is_in_no_text_of_the_account():
+    assert TOKEN not in f"{Account(TOKEN)!r} {Account(TOKEN)}"
 
 
 @pytest.mark.parametrize(

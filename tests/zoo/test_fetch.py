@@ -8,9 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from cmrseg.problems import DataError
 from cmrseg.zoo import download, sources
+from cmrseg.zoo import fetch as fetch_module
 from cmrseg.zoo.cache import cached_path, pin_path
 from cmrseg.zoo.fetch import FetchOptions, fetch
 from cmrseg.zoo.manifest import read_entry
@@ -251,6 +253,33 @@ def test_a_damaged_cached_file_is_fetched_again():
     assert f"expected {SHA256}) and is deleted" in said[0]
 
 
+@pytest.mark.parametrize("fault", ["missing", "page", "wrong", ""])
+def test_passwords_and_signatures_of_an_address_are_not_told(zenodo, fault):
+    zenodo.plain["/file"] = CONTENT + (b"" if fault else b"more")
+    zenodo.faults = [fault]
+    secret = f"{zenodo.url.replace('//', '//user:secret@')}/file?signature=secret"
+    said = []
+    with pytest.raises(DataError) as complaint:
+        fetch(ENTRY, FetchOptions(source=secret, note=said.append))
+    assert f"{zenodo.url}/file" in str(complaint.value)
+    assert "secret" not in f"{said} {complaint.value}"
+
+
+def test_an_https_address_may_not_lead_to_an_open_one(zenodo, monkeypatch):
+    zenodo.plain["/file"] = CONTENT
+
+    def redirected(url, **options):
+        answer = get(f"{zenodo.url}/file", **options)
+        answer.history = [answer]
+        return answer
+
+    get = download.requests.get
+    monkeypatch.setattr(download.requests, "get", redirected)
+    with pytest.raises(DataError, match="an address without https; nothing was fetched"):
+        fetch(ENTRY, FetchOptions(source="https://models.invalid/file"))
+    assert is_clean()
+
+
 def test_a_host_that_is_not_there_is_one_sentence():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -292,7 +321,7 @@ def test_an_md5_becomes_a_pinned_sha256_on_first_use(zenodo):
     fetch(entry).unlink()
     assert pin_path(entry).read_text().strip() == SHA256
     pin_path(entry).write_text("0" * 64)  # as if another file with this MD5 had been the first
-    with pytest.raises(DataError, match=f"sha256 {SHA256}, expected {'0' * 64}"):
+    with pytest.raises(DataError, match=rf"sha256 {SHA256}, expected {'0' * 64} \(pinned in .*sha256\)"):
         fetch(entry)
 
 
@@ -327,6 +356,13 @@ def test_the_first_copy_that_is_trusted_is_the_only_one(zenodo):
         fetch(entry, FetchOptions(trust_first_use=True))
 
 
+def test_a_mirror_without_any_checksum_is_not_even_asked(zenodo, monkeypatch):
+    monkeypatch.setenv("CMRSEG_MIRROR", f"{zenodo.url}/mirror")
+    zenodo.plain[f"/mirror/{ENTRY.name}/{ENTRY.file}"] = bytes(len(CONTENT))
+    assert fetch(replace(ENTRY, sha256=None)).read_bytes() == CONTENT
+    assert [path for path, _ in zenodo.asked if path.startswith("/mirror")] == []
+
+
 def test_what_cannot_be_verified_is_not_gone_on_with(zenodo):
     zenodo.plain["/file"] = CONTENT
     entry = replace(ENTRY, sha256=None, doi=None, url=f"{zenodo.url}/file")
@@ -342,6 +378,12 @@ def test_offline_opens_no_connection_and_says_what_to_do(zenodo, monkeypatch):
     with pytest.raises(DataError, match=f"to {cached_path(ENTRY)}, or bring it in an archive"):
         fetch(ENTRY)
     assert zenodo.asked == []
+
+
+def test_offline_tells_a_doi_as_an_address(monkeypatch):
+    monkeypatch.setenv("CMRSEG_OFFLINE", "1")
+    with pytest.raises(DataError, match=rf"copy {ENTRY.file} of https://doi\.org/10\.5281/zenodo\.7 to"):
+        fetch(ENTRY)
 
 
 def test_offline_takes_a_file_that_was_copied_to_the_cache(monkeypatch):
@@ -396,3 +438,32 @@ def test_two_processes_fetch_once(zenodo):
     assert [run.exitcode for run in runs] == [0, 0]
     assert cached_path(ENTRY).read_bytes() == CONTENT
     assert zenodo.contents_asked() == [""]
+
+
+def test_a_file_that_another_process_mended_meanwhile_is_kept(monkeypatch):
+    path = fetch(ENTRY)
+    path.write_bytes(b"damaged")
+    acquire = fetch_module.FileLock.acquire
+
+    def mended(lock, **options):
+        path.write_bytes(CONTENT)  # by the process that had the lock until now
+        return acquire(lock, **options)
+
+    monkeypatch.setattr(fetch_module.FileLock, "acquire", mended)
+    said = []
+    assert fetch(ENTRY, FetchOptions(note=said.append)).read_bytes() == CONTENT
+    assert said == []
+
+
+def test_who_waits_for_another_process_is_told(zenodo):
+    lock = FileLock(cached_path(ENTRY).with_name(f".{ENTRY.file}.lock"))
+    said = []
+
+    def note(sentence):
+        said.append(sentence)
+        lock.release()
+
+    cached_path(ENTRY).parent.mkdir(parents=True)
+    with lock:
+        assert fetch(ENTRY, FetchOptions(note=note)).read_bytes() == CONTENT
+    assert said[0] == f"waiting for another process that fetches {ENTRY.file}"

@@ -24,7 +24,9 @@ from cmrseg.io.checksum import sha256_of
 from cmrseg.preprocess import Preprocessing
 from cmrseg.problems import DataError
 from cmrseg.zoo.legacy import ImportOptions, import_learner
+from cmrseg.zoo.legacy_settings import PAPER_SIZE, settings_of
 from cmrseg.zoo.model_file import read_model
+from cmrseg.zoo.pickle_records import Global, Record
 
 pytestmark = pytest.mark.slow
 IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
@@ -209,6 +211,16 @@ def test_another_architecture_is_listed_by_its_differences(exported):
 def test_a_learner_of_fastai_1_is_refused_with_the_reason(exported, tmp_path):
     file = changed(exported, tmp_path, (b"cfastai.learner\nLearner\n", b"cfastai.basic_train\nLearner\n"))
     assert_refused(file, r"fastai 1, whose U-Net ends in x \+ relu\(f\(x\)\)")
+
+
+def test_nested_sizes_that_would_be_compared_for_ever_are_no_size():
+    one, other = (), ()
+    for _ in range(80):  # equal, but not the same: a comparison would visit 2 ** 80 parts
+        one, other = (one, one), (other, other)
+    resize = Record(Global("fastai.vision.augment", "Resize"), (), state={"size": (one, other)})
+    learner = Record(Global("fastai.learner", "Learner"), (), state={"dls": resize})
+    settings = settings_of(learner, None, 2, labels="LV=1", size=None)
+    assert settings.size == PAPER_SIZE
 
 
 def test_unknown_classes_must_be_named(exported, tmp_path):

@@ -188,6 +188,7 @@ def test_an_imported_pickle_goes_by_the_name_it_was_published_under(tmp_path, mo
         {"bytes": True},
         {"labels": ["LV", "BACKGROUND"]},
         {"labels": ["BACKGROUND", "LIVER"]},
+        {"labels": ["BACKGROUND", []]},
         {"licence": " "},
         {"preprocessing": {"pixels": 1}},
         {"dice": {"LV": 1.2}},
@@ -204,6 +205,13 @@ def test_an_entry_that_is_wrong_is_refused(zoo, change):
     entry = json.loads((zoo / "manifest.json").read_text())["models"][0]
     with pytest.raises(DataError, match=r"the entry .* of M"):
         read_entry(entry | change, "M")
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"models": 1}'])
+def test_a_damaged_manifest_is_told(tmp_path, text):
+    (tmp_path / "manifest.json").write_text(text)
+    with pytest.raises(DataError, match=r"manifest\.json is damaged"):
+        read_manifest(tmp_path)
 
 
 @pytest.mark.parametrize("field", ["sha256", "licence", "citation", "recipe"])

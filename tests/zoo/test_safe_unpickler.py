@@ -195,7 +195,7 @@ def read_all(path):
 def test_a_cut_file_is_told(saved, cut):
     path = saved([torch.arange(100.0)])
     path.write_bytes(path.read_bytes()[:-cut])
-    with pytest.raises(DataError, match="damaged"):
+    with pytest.raises(DataError, match=r"damaged|no whole ZIP"):
         read_all(path)
 
 
@@ -230,7 +230,7 @@ def test_compressed_members_are_refused_before_they_grow(tmp_path):
 def test_a_changed_byte_is_noticed(tmp_path):
     path = hostile.as_zip(tmp_path / "f.pkl", pickled_tensor(6), {"data/0": np.ones(6, "<f4").tobytes()})
     path.write_bytes(path.read_bytes().replace(b"\x80\x3f" * 1, b"\x81\x3f", 1))
-    with pytest.raises(DataError, match="damaged"):
+    with pytest.raises(DataError, match=r"damaged|no whole ZIP"):
         read_all(path)
 
 
@@ -240,7 +240,7 @@ def test_a_changed_byte_is_noticed(tmp_path):
         (b"", "is empty"),
         (b"hello world\n", "no readable pickle"),
         (pickle.dumps({"a": 1}), "torch.save"),
-        (b"PK\x03\x04rubbish", "damaged archive"),
+        (b"PK\x03\x04rubbish", "whole ZIP archive"),
     ],
 )
 def test_a_file_of_another_kind_is_told(tmp_path, content, match):

@@ -115,6 +115,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         path = urlsplit(self.path).path
+        if path.startswith("/api/deposit/"):
+            if self._deposit_fault() is not None:
+                self._deposition(int(path.rpartition("/")[2]))
+            return
         self.zenodo.asked.append((path, dict(self.headers)))
         record = re.fullmatch(r"/api/records/(\d+)", path)
         if record and int(record[1]) in self.zenodo.newest:
@@ -137,19 +141,37 @@ class _Handler(BaseHTTPRequestHandler):
             return
         number = 100 + len(state.metadata)
         state.drafts[number], state.metadata[number] = {}, json.loads(body)["metadata"]
-        host = fault.removeprefix("elsewhere ") or state.url
-        links = {"bucket": f"{host}/api/files/{number}", "html": f"{state.url}/deposit/{number}"}
-        doi = {"prereserve_doi": {"doi": f"10.5281/zenodo.{number}"}}
-        self._json(201, {"id": number, "links": links, "metadata": doi})
+        self._deposition(number, host=fault.removeprefix("elsewhere "), status=201)
 
     def do_PUT(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if (fault := self._deposit_fault()) is None:
             return
-        _, _, _, number, name = self.path.split("/")
+        _, _, kind, number, name = self.path.split("/")
+        if kind == "deposit":
+            self.zenodo.metadata[int(name)] = json.loads(body)["metadata"]
+            self._deposition(int(name))
+            return
         self.zenodo.drafts[int(number)][unquote(name)] = body
         md5 = hashlib.md5(b"" if fault == "wrong" else body, usedforsecurity=False).hexdigest()
         self._json(200, {"key": unquote(name), "checksum": f"md5:{md5}"})
+
+    def _deposition(self, number: int, *, host: str = "", status: int = 200) -> None:
+        """What the deposit API says of a draft or of what became of it."""
+        state = self.zenodo
+        files = state.drafts.get(number, state.records.get(number))
+        if files is None:
+            self._json(404, {"message": "The persistent identifier does not exist."})
+            return
+        links = {"bucket": f"{host or state.url}/api/files/{number}", "html": f"{state.url}/deposit/{number}"}
+        doi = f"10.5281/zenodo.{number}"
+        told = {"doi": doi} if number in state.records else {"metadata": {"prereserve_doi": {"doi": doi}}}
+        listed = [
+            {"filename": name, "checksum": hashlib.md5(content, usedforsecurity=False).hexdigest()}
+            for name, content in files.items()
+        ]
+        content = {"id": number, "links": links, "files": listed, "submitted": number in state.records}
+        self._json(status, content | told)
 
     def _deposit_fault(self) -> str | None:
         """The next fault that the method must act on itself; None where the request is answered already."""

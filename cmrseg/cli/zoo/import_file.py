@@ -44,6 +44,8 @@ def import_file(
         for path in import_archive(file):
             note(f"model: {path}")
         return
+    if file.suffix.lower() == ".safetensors":
+        raise ValueError(f"{file} is a model file already; use it as it is, such as with --model {file}")
     from cmrseg.training.recipe import Recipe
     from cmrseg.zoo.legacy import ImportOptions, import_learner
 

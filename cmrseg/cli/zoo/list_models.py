@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from cmrseg.cli.console import note, show_table
+from typing import TYPE_CHECKING
+
+from cmrseg.cli.console import note, out
+
+if TYPE_CHECKING:
+    from cmrseg.zoo.manifest import Entry
 
 
 def list_models() -> None:
     """All models of the zoo."""
     from cmrseg.zoo.manifest import read_manifest
 
-    entries = read_manifest().values()
-    columns = ("name", "labels", "Dice", "size", "where", "licence", "trained on")
-    rows = [
-        (
-            entry.name,
-            " ".join(label for label in entry.labels if label != "BACKGROUND"),
-            " ".join(f"{value:.2f}" for value in entry.dice.values()) or "–",
-            entry.size,
-            entry.where,
-            entry.licence,
-            entry.trained_on,
-        )
-        for entry in entries
-    ]
-    show_table("model zoo", columns, rows)
+    # A table of eight columns would be broken within its words on most terminals.
+    for entry in read_manifest().values():
+        head = f"{entry.name}: {entry.where}, {entry.size}, licence {entry.licence}"
+        out.print(head, style="bold", markup=False)
+        more = f"    {entry.architecture}; {_structures(entry)}; trained on {entry.trained_on}"
+        out.print(more, markup=False)
     note("`cmrseg zoo show NAME` shows a card, `cmrseg zoo get NAME` fetches a remote model")
+
+
+def _structures(entry: Entry) -> str:
+    """What a model segments, with its Dice where that is known."""
+    if entry.dice:
+        return "Dice " + ", ".join(f"{name} {value:.2f}" for name, value in entry.dice.items())
+    return ", ".join(label for label in entry.labels if label != "BACKGROUND")

@@ -15,4 +15,4 @@ def show(name: Annotated[str, typer.Argument(help="Name of a model.")]) -> None:
 
     from cmrseg.zoo.manifest import read_card
 
-    out.print(Markdown(read_card(name)))
+    out.print(Markdown(read_card(name)), soft_wrap=False)  # or the lines of lists would be cut off

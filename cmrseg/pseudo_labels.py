@@ -34,6 +34,7 @@ from cmrseg.predict import (
     Study,
     largest_components,
     mask_paths,
+    open_network,
     segment_catalog,
     segmenter,
 )
@@ -50,7 +51,6 @@ from cmrseg.teachers.monai_bundle import monai_teacher
 from cmrseg.teachers.precomputed import precomputed_teacher
 from cmrseg.teachers.record import check_same, read_record, write_record
 from cmrseg.zoo.manifest import DEFAULT_MODEL, model_path
-from cmrseg.zoo.model_file import read_model
 
 EMBEDDED = "embedded"
 KINDS = ("monai", "precomputed")
@@ -172,10 +172,10 @@ def problems_name(data: Path, out: Path) -> str:
 def _model_teacher(name: str, options: Options) -> Teacher:
     """One of cmrseg's own models."""
     path = model_path(name)
-    model = read_model(path)
-    segment = segmenter(model, options)
-    names = tuple(label.name for label in model.spec.label_ids if label)
-    scheme = ",".join(f"{name}={i}" for i, name in enumerate(model.spec.labels) if i)
+    network = open_network(path, options)
+    segment, spec = segmenter(network, options), network.spec
+    names = tuple(label.name for label in spec.label_ids if label)
+    scheme = ",".join(f"{name}={i}" for i, name in enumerate(spec.labels) if i)
     return Teacher("model", name, sha256_of([path]), scheme, names, lambda study, cine: segment(cine))
 
 

@@ -14,6 +14,14 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _home(tmp_path_factory):
+    """Nothing is kept in the user's own folder; a model is converted once for all tests of a worker."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CMRSEG_HOME", str(tmp_path_factory.mktemp("home")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def test_data() -> Path:
     """Folder of real images; tests that need it are skipped where it is absent."""

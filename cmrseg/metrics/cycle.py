@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.signal import savgol_filter
 
 from cmrseg.arrays import Curve
 
@@ -35,6 +34,8 @@ def smooth_cycle(curve: Curve) -> Curve:
     curve = np.asarray(curve, float)
     if curve.size < MIN_FRAMES or not np.isfinite(curve).all():
         return curve
+    from scipy.signal import savgol_filter  # importing it takes half a second
+
     window = max(5, 2 * round((curve.size / _SHARE_OF_CYCLE - 1) / 2) + 1)
     closes = abs(curve[0] - curve[-1]) <= abs(np.diff(curve)).max()
     return savgol_filter(curve, window, _ORDER, mode="wrap" if closes else "interp")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy import stats
+from scipy import special
 
 CONFIDENCE = 0.95
 Values = Float[np.ndarray, " n"]
@@ -76,7 +76,7 @@ def bland_altman(measured: Values, reference: Values) -> BlandAltman:
         unknown = Interval(math.nan, math.nan, math.nan)
         return BlandAltman(n, Interval(bias, math.nan, math.nan), math.nan, unknown, unknown)
     bias, sd = float(difference.mean()), float(difference.std(ddof=1))
-    z, t = stats.norm.ppf(0.5 + CONFIDENCE / 2), stats.t.ppf(0.5 + CONFIDENCE / 2, n - 1)
+    z, t = special.ndtri(0.5 + CONFIDENCE / 2), special.stdtrit(n - 1, 0.5 + CONFIDENCE / 2)
     half_bias = t * sd / math.sqrt(n)
     half_limit = t * sd * math.sqrt(1 / n + z**2 / (2 * (n - 1)))
     return BlandAltman(
@@ -176,7 +176,11 @@ def paired_p_value(first: Values, second: Values) -> float:
     first, second = _pairs(first, second)
     if not first.size:
         return math.nan
-    return 1.0 if (first == second).all() else float(stats.wilcoxon(first, second).pvalue)
+    if (first == second).all():
+        return 1.0
+    from scipy.stats import wilcoxon  # importing it takes half a second
+
+    return float(wilcoxon(first, second).pvalue)
 
 
 def _pairs(measured: Values, reference: Values) -> tuple[np.ndarray, np.ndarray]:
@@ -216,8 +220,8 @@ def _icc_limits(
     freedom = (a * columns + b * error) ** 2 / (
         (a * columns) ** 2 / (k - 1) + (b * error) ** 2 / ((n - 1) * (k - 1))
     )
-    low_f = stats.f.ppf(0.5 + CONFIDENCE / 2, n - 1, freedom)
-    high_f = stats.f.ppf(0.5 + CONFIDENCE / 2, freedom, n - 1)
+    low_f = special.fdtri(n - 1, freedom, 0.5 + CONFIDENCE / 2)
+    high_f = special.fdtri(freedom, n - 1, 0.5 + CONFIDENCE / 2)
     rest = k * columns + (k * n - k - n) * error
     with np.errstate(invalid="ignore"):  # a negative ICC of few subjects may have no lower limit
         low = n * (rows - low_f * error) / (low_f * rest + n * rows)

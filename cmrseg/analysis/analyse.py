@@ -34,7 +34,7 @@ def analyse(study: str, segmented: TrustInput, *, provenance: Mapping[str, objec
         mask=mask,
         ed_frame=ed,
         es_frame=es,
-        curves=curve_table(mask),
+        curves=curve_table(mask, segmented.structures),
         numbers=function_table(mask, segmented.facts, (ed, es)),
         indices=lv_indices(mask, ed_frame=ed, es_frame=es),
         segments=aha_segments(mask, ed_frame=ed, es_frame=es),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 import numpy as np
 import pandas as pd
@@ -26,19 +27,24 @@ _ML_PER_L = 1000
 _INDEXED = {"ml": "ml/m2", "g": "g/m2", "l/min": "l/min/m2"}
 
 
-def curve_table(mask: Cine) -> pd.DataFrame:
+def curve_table(mask: Cine, structures: Collection[Label] = STRUCTURES) -> pd.DataFrame:
     """Volumes at every frame, as measured and smoothed.
 
     Parameters
     ----------
     mask
         `Label` ids, shape ``(x, y, z, t)``.
+    structures
+        What the model can segment.
 
     Returns
     -------
-    `CURVE_COLUMNS`; nan where the spacing or the frame times are unknown.
+    `CURVE_COLUMNS`; nan where the spacing or the frame times are unknown, and for a structure that the model
+    cannot segment and nobody has drawn.
     """
     curves = {f"{s.name}_ml": volume_curve(mask.array, mask.spacing, s) for s in STRUCTURES}
+    for absent in (s for s in STRUCTURES if s not in structures and s not in mask.array):
+        curves[f"{absent.name}_ml"][:] = math.nan
     smooth = {f"{s.name}_smooth_ml": smooth_cycle(curves[f"{s.name}_ml"]) for s in (Label.LV, Label.RV)}
     frames = mask.array.shape[3]
     times = mask.frame_times_ms or [math.nan] * frames

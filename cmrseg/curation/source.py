@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from gzip import BadGzipFile
+from itertools import islice
 from lzma import LZMAError
 from pathlib import Path
 from typing import BinaryIO
@@ -19,6 +20,8 @@ from cmrseg.problems import DataError, existing_folder
 _TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 _CHUNK = 1 << 20
 _RESERVE = 256 << 20  # bytes that unpacking leaves free
+_LOOK_AT = 5000  # files
+SEGMENTATIONS = "dicom_seg"  # folder
 
 File = tuple[Path, str]  # where it lies, and its name in the source
 
@@ -30,7 +33,7 @@ def open_source(source: Path, scratch: Path) -> Iterator[list[File]]:
     Parameters
     ----------
     source
-        Folder, or .zip, .tar, .tar.gz archive.
+        Folder, .zip, .tar or .tar.gz archive, or a single DICOM file.
     scratch
         Folder in which an archive is unpacked; removed afterwards.
 
@@ -39,7 +42,9 @@ def open_source(source: Path, scratch: Path) -> Iterator[list[File]]:
     DataError
         If the source is missing, empty or no archive.
     """
-    if source.is_file():
+    if source.is_file() and is_dicom(source):
+        yield [(source, source.name)]
+    elif source.is_file():
         try:
             yield _unpacked(source, scratch)
         finally:
@@ -48,6 +53,29 @@ def open_source(source: Path, scratch: Path) -> Iterator[list[File]]:
         shutil.rmtree(scratch, ignore_errors=True)  # what a killed run had unpacked is raw data
         existing_folder(source, "source")
         yield _files_below(source)
+
+
+def holds_dicom(source: Path) -> bool:
+    """Whether a source is a DICOM file, an archive, or a folder with DICOM among its first 5000 files.
+
+    Segmentations that this program wrote beside its results do not count.
+    """
+    if source.is_file():
+        archive = source.name.lower().endswith((".zip", *_TAR_SUFFIXES))
+        return archive or is_dicom(source)
+    files = islice(_files_below(source), _LOOK_AT) if source.is_dir() else ()
+    return any(SEGMENTATIONS not in path.parts and is_dicom(path) for path, _ in files)
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file looks like DICOM, by its preamble or its name."""
+    if path.suffix.lower() in (".dcm", ".ima"):
+        return True
+    try:
+        with path.open("rb") as file:
+            return file.read(132)[128:] == b"DICM"
+    except OSError:
+        return False
 
 
 def _files_below(folder: Path) -> list[File]:

@@ -22,6 +22,7 @@ from cmrseg.problems import DataError
 ALL = -1  # every frame, or every slice, of the file
 _NIFTI = "**/*.nii*"
 _PNG = "**/*.[pP][nN][gG]"
+LOOSE_FILES = ("NIfTI files", "PNG files")  # layouts that say nothing of how files belong together
 
 
 @dataclass(frozen=True)
@@ -354,6 +355,6 @@ LAYOUTS = (
     Layout("ACDC", lambda r: any(_acdc(r)), _split_by_folder(_acdc)),
     Layout("M&Ms", lambda r: any(_mnms(r)), _split_by_folder(_mnms)),
     Layout("curated studies (<study>/sa.nii.gz)", lambda r: any(_curated(r)), _curated),
-    Layout("NIfTI files", lambda r: any(_visible(r, _NIFTI)), _nifti_folder),
-    Layout("PNG files", lambda r: any(_visible(r, _PNG)), _png_folder),
+    Layout(LOOSE_FILES[0], lambda r: any(_visible(r, _NIFTI)), _nifti_folder),
+    Layout(LOOSE_FILES[1], lambda r: any(_visible(r, _PNG)), _png_folder),
 )

@@ -43,11 +43,15 @@ _LONG_STRING = 64  # characters that the standard allows in a name
 
 @dataclass(frozen=True)
 class Algorithm:
-    """What made the masks: name and version of the model, and its settings, such as a checksum."""
+    """What made the masks: name and version of the model, and its settings, such as a checksum.
+
+    ``corrected`` is whether a person has changed them.
+    """
 
     name: str
     version: str
     parameters: Mapping[str, str] = field(default_factory=dict)
+    corrected: bool = False
 
 
 def write_dicom_segs(
@@ -139,6 +143,7 @@ def _segments(mask: Cine, algorithm: Algorithm) -> list[SegmentDescription]:
         source="cmrseg",
         parameters=dict(algorithm.parameters) or None,
     )
+    kind = hd.seg.SegmentAlgorithmTypeValues
     last = max(int(mask.array.max()), Label.LV)  # a model without RV must not say that there is none
     return [
         hd.seg.SegmentDescription(
@@ -146,7 +151,7 @@ def _segments(mask: Cine, algorithm: Algorithm) -> list[SegmentDescription]:
             segment_label=SEGMENTS[label][0],
             segmented_property_category=codes.cid7150.AnatomicalStructure,
             segmented_property_type=SEGMENTS[label][1],
-            algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+            algorithm_type=kind.SEMIAUTOMATIC if algorithm.corrected else kind.AUTOMATIC,
             algorithm_identification=made_by,
             anatomic_regions=[codes.SCT.Heart],
             tracking_uid=hd.UID(),

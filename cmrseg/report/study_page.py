@@ -12,7 +12,7 @@ from cmrseg.analysis.study import StudyAnalysis
 from cmrseg.cine import Cine
 from cmrseg.labels import STRUCTURES, Label
 from cmrseg.metrics.indices import DIMENSIONS, THICKNESSES
-from cmrseg.metrics.volumes import pixel_curve
+from cmrseg.metrics.volumes import MYOCARDIUM_G_PER_ML, pixel_curve
 from cmrseg.report.cine_sprites import cine_sprites
 from cmrseg.report.figures import COLOURS
 from cmrseg.report.html import Picture
@@ -59,6 +59,7 @@ def study_page(
         flags=worst_first(analysis.flags),
         headlines=[h for pair in HEADLINES if (h := _number(analysis.numbers, *pair)) is not None],
         numbers=_number_rows(analysis.numbers),
+        conventions=_conventions(analysis.numbers),
         unknown=_unknown(analysis),
         sensitivity=sensitivity,
         changes=_largest_changes(sensitivity),
@@ -160,6 +161,18 @@ def _number_rows(numbers: pd.DataFrame) -> list[dict[str, object]]:
     return rows
 
 
+def _conventions(numbers: pd.DataFrame) -> str:
+    """What the numbers mean; heart rate and body surface area as they lie in them."""
+    said = "Both ventricles at end-diastole and end-systole of the LV; mass at end-diastole, "
+    said += f"{MYOCARDIUM_G_PER_ML:.2f} g/ml."
+    output, stroke, volume = (_number(numbers, "LV", name) for name in ("cardiac output", "SV", "EDV"))
+    if output and stroke and stroke["value"]:
+        said += f" Cardiac output at {1000 * output['value'] / stroke['value']:.0f} beats per minute."
+    if volume and math.isfinite(volume["indexed"]):
+        said += f" Small: per body surface area, {volume['value'] / volume['indexed']:.2f} m² (Mosteller)."
+    return said
+
+
 def _unknown(analysis: StudyAnalysis) -> dict[str, str]:
     """Reasons why numbers are missing, each with what it concerns."""
     reasons: dict[str, list[str]] = {}
@@ -167,7 +180,9 @@ def _unknown(analysis: StudyAnalysis) -> dict[str, str]:
         if not math.isfinite(row["value"]):
             reasons.setdefault(_why_unknown(row, analysis), []).append(row["quantity"])
         elif row["indexed_unit"] and not math.isfinite(row["indexed"]):
-            reasons.setdefault("no height and weight in the headers", []).append("indexed values")
+            reasons.setdefault(
+                "no height and weight in the headers or by --height-cm and --weight-kg", []
+            ).append("indexed values")
     return {reason: ", ".join(dict.fromkeys(names)) for reason, names in reasons.items()}
 
 
@@ -180,7 +195,11 @@ def _why_unknown(row: Mapping[str, object], analysis: StudyAnalysis) -> str:
         return "end-diastole and end-systole are the same frame"
     if not mask.has_spacing and row["unit"] != "%":
         return "no spacing in the headers"
-    return "no heart rate in the headers" if row["quantity"] == "cardiac output" else "not measured"
+    return (
+        "no heart rate in the headers or by --heart-rate"
+        if row["quantity"] == "cardiac output"
+        else "not measured"
+    )
 
 
 def _sensitivity(analysis: StudyAnalysis) -> pd.DataFrame:

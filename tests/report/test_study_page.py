@@ -360,6 +360,7 @@ def test_worst_flag_comes_first_and_words_say_what_colours_say():
 def test_what_is_not_known_says_why():
     text = study_page(analysis())
     assert "indexed values: no height and weight in the headers" in text
+    assert "beats per minute" not in text
     assert "cardiac output: no heart rate in the headers" in text
 
 
@@ -367,6 +368,9 @@ def test_indexed_values_stand_below_their_value():
     text = study_page(analysis(facts=StudyFacts(height_m=1.8, weight_kg=80, heart_rate_bpm=60)))
     assert "<small>ml/m²</small>" in text
     assert "Not known" not in text
+    assert "at end-diastole and end-systole of the LV" in text
+    assert "60 beats per minute" in text
+    assert "2.00 m² (Mosteller)" in text  # sqrt(180 * 80 / 3600)
 
 
 def test_pictures_files_and_provenance_are_shown():

@@ -14,7 +14,7 @@ from cmrseg.io.dicom_header import quiet_pydicom
 
 _TAGS = (
     "PatientSize", "PatientWeight", "HeartRate", "NominalInterval", "MagneticFieldStrength", "Manufacturer",
-    "SharedFunctionalGroupsSequence",
+    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
 )  # fmt: skip
 _HEIGHT_M, _WEIGHT_KG, _HEART_RATE, _FIELD_T = (0.3, 2.6), (1, 400), (20, 300), (0.01, 25)
 _MS_PER_MIN = 60_000
@@ -95,13 +95,14 @@ def _facts(header: Dataset) -> StudyFacts:
 
 def _heart_rate(header: Dataset) -> float:
     """Beats per minute, by the rate itself or by the interval between R waves."""
-    interval_ms = _number(header, "NominalInterval")
-    groups = header.get("SharedFunctionalGroupsSequence") or [Dataset()]
-    sync = (groups[0].get("CardiacSynchronizationSequence") or [Dataset()])[0]
-    interval_ms = interval_ms if interval_ms > 0 else _number(sync, "RRIntervalTimeNominal")
-    told = _within(_number(header, "HeartRate"), _HEART_RATE)
-    from_interval = _MS_PER_MIN / interval_ms if interval_ms > 0 else math.nan
-    return _within(from_interval, _HEART_RATE) if math.isnan(told) else told
+    # A cine tells it per frame, in the item that holds the trigger time.
+    names = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+    groups = [(header.get(name) or [Dataset()])[0] for name in names]
+    sync = [item for group in groups for item in group.get("CardiacSynchronizationSequence") or ()]
+    told = [_number(header, "NominalInterval"), *(_number(item, "RRIntervalTimeNominal") for item in sync)]
+    interval_ms = next((interval for interval in told if interval > 0), math.nan)
+    rate = _within(_number(header, "HeartRate"), _HEART_RATE)
+    return _within(_MS_PER_MIN / interval_ms, _HEART_RATE) if math.isnan(rate) else rate
 
 
 def _tesla(strength: float) -> float:

@@ -218,8 +218,8 @@ def scan_files(files: Sequence[File]) -> Scan:
 def _examinations(images: Sequence[DicomImage], target: Path, options: Options) -> list[Examination]:
     """Images by examination, under the names that they will have.
 
-    An examination that the target holds already keeps its name; what was written under a name that it no
-    longer has (the user has given another) is removed.
+    An examination that the target holds already keeps its name; cines under a name that it no longer has
+    (the user has given another) are removed, and what lies beside them comes along.
     """
     pattern, names, salt = options.rules.study_pattern, dict(options.names), load_salt()
     known = {record.key: path for path, record in _records(target)}
@@ -252,12 +252,16 @@ def _examinations(images: Sequence[DicomImage], target: Path, options: Options) 
 
 
 def _remove_renamed(examinations: Sequence[Examination], known: dict[str, Path], target: Path) -> None:
-    """Remove what an earlier run wrote of the same examinations under other names."""
+    """Remove the cines of the same examinations under other names; what else lies there is renamed."""
     for examination in examinations:
         path = known.get(examination.key)
         record = read_record(path) if path and path.stem != examination.name else None
         if path and record:
             remove_cines(record, target)
+            for study in (s.study for s in record.studies):  # a mask that somebody corrected, for one
+                old, new = target / study, target / (examination.name + study.removeprefix(path.stem))
+                if old.exists() and not new.exists():
+                    old.rename(new)
             path.unlink(missing_ok=True)
             path.with_suffix(".npz").unlink(missing_ok=True)
 

@@ -113,7 +113,8 @@ def _unpacked(archive: Path, scratch: Path) -> list[File]:
             f"{archive} is damaged or encrypted ({type(error).__name__}); copy or unpack it again"
         ) from None
     raise DataError(
-        f"{archive} is no folder and no .zip or .tar.gz archive; name the folder that holds the images"
+        f"{archive} is no folder and no .zip or .tar.gz archive; name the folder that holds the images, or "
+        "copy the archive again if it was cut off"
     )
 
 

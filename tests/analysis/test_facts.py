@@ -46,11 +46,13 @@ def test_the_interval_between_r_waves_gives_the_heart_rate(header):
     assert read_facts([header(NominalInterval=800)]).heart_rate_bpm == pytest.approx(75)
 
 
-def test_an_enhanced_file_tells_the_interval_in_its_shared_groups(header):
+@pytest.mark.parametrize("kind", ["Shared", "PerFrame"])
+def test_an_enhanced_file_tells_the_interval_in_its_groups(header, kind):
     sync, group = Dataset(), Dataset()
     sync.RRIntervalTimeNominal = 1000.0
     group.CardiacSynchronizationSequence = [sync]
-    assert read_facts([header(SharedFunctionalGroupsSequence=[group])]).heart_rate_bpm == pytest.approx(60)
+    path = header(**{f"{kind}FunctionalGroupsSequence": [group]})
+    assert read_facts([path]).heart_rate_bpm == pytest.approx(60)
 
 
 @pytest.mark.parametrize("values", [{"PatientSize": 0}, {"PatientWeight": 0}, {"HeartRate": 0}, {}])

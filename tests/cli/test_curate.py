@@ -144,7 +144,9 @@ def test_a_source_without_images(curate, tmp_path):
 
 def test_a_single_image_as_source(curate, source, tmp_path):
     file = next(p for p in source.rglob("*") if p.is_file())
-    assert_one_sentence(curate(file, tmp_path / "out"), "no folder and no .zip or .tar.gz archive")
+    code, _, complaint = curate(file, tmp_path / "out")
+    assert code == 1
+    assert "error: 1 study(s) failed" in complaint
 
 
 def test_a_damaged_archive(curate, source, tmp_path):

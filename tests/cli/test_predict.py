@@ -85,3 +85,11 @@ def test_splits_belong_to_data_sets(cmrseg, dicom, tmp_path):
 
 def test_a_runtime_that_does_not_exist(cmrseg, dicom, tmp_path):
     assert_one_sentence(cmrseg("predict", dicom, tmp_path / "out", "--runtime", "tpu"), "tpu")
+
+
+def test_images_that_are_all_damaged(cmrseg, instances, tmp_path):
+    for path in write_datasets(instances[:3], tmp_path / "source", np.random.default_rng(0)):
+        path.write_bytes(path.read_bytes()[:1200])
+    code, _, complaint = cmrseg("predict", tmp_path / "source", tmp_path / "out", *CHEAP)
+    assert code == 1
+    assert "error: no study has been read; 3 image(s) are damaged" in complaint

@@ -104,8 +104,8 @@ def test_an_empty_folder(tmp_path):
 
 
 def test_a_file_that_is_no_archive(tmp_path):
-    (tmp_path / "a.dcm").write_bytes(b"x" * 500)
-    assert "is no folder and no .zip or .tar.gz archive" in refusal(tmp_path / "a.dcm", tmp_path / "scratch")
+    (tmp_path / "a.bin").write_bytes(b"x" * 500)
+    assert "is no folder and no .zip or .tar.gz archive" in refusal(tmp_path / "a.bin", tmp_path / "scratch")
 
 
 def test_an_empty_file(tmp_path):

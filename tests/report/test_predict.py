@@ -310,6 +310,23 @@ def test_with_ids_an_archive_can_file_the_segmentation_under_the_patient(dicom, 
     assert pydicom.dcmread(first).PatientID == Identity().patient_id
 
 
+def test_a_corrected_mask_comes_along_when_its_study_gets_another_name(dicom, out):
+    folder = study_of(out)
+    mask = load_mask(folder / "seg.nii.gz", "cmrseg")
+    save_mask(mask.with_array(np.where(mask.array == Label.RV, 0, mask.array)), folder / "seg.nii.gz")
+    for keep_ids, name in ((True, Identity().patient_id), (False, folder.name)):
+        options = ReportOptions(FAST.masks, CurationOptions(keep_ids=keep_ids))
+        (row,) = predict_and_report(dicom, out, options=options).cohort.to_dict("records")
+        assert row["study"] == name
+        assert np.isnan(row["RV_EDV_ml"])
+        assert [path.parent.name for path in out.glob("*/seg.nii.gz")] == [name]
+    assert not [
+        path
+        for path in out.rglob("*.*")
+        if path.is_file() and Identity().patient_id.encode() in path.read_bytes()
+    ]
+
+
 def test_a_source_without_images_is_refused(tmp_path):
     (tmp_path / "source").mkdir()
     (tmp_path / "source" / "notes.dcm").write_text("no image")

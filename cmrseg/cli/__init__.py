@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import sys
 
@@ -31,6 +32,7 @@ app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(zoo.app, name="zoo")
 
 
+_RARELY = (100_000, 50, 50)
 _NOT_WRITABLE = (
     errno.ENOENT,
     errno.EACCES,
@@ -44,18 +46,23 @@ _NOT_WRITABLE = (
 
 def main() -> None:
     """Run the command; what a user can mend is one sentence, ``CMRSEG_DEBUG=1`` shows the traceback."""
+    gc.set_threshold(*_RARELY)  # looking for cycles would cost a second of a ten-second command
     try:
         app()
     except (KeyboardInterrupt, SystemExit) as stop:  # typer turns Ctrl-C into exit code 130
         if isinstance(stop, SystemExit) and stop.code != 130:
             raise
-        complain("stopped; the same command goes on (label, train, finetune and predict with --resume)")
+        complain(
+            "stopped; the same command goes on (label, train, finetune, predict of images: with --resume)"
+        )
         sys.exit(130)
     except (ValueError, OSError) as error:
         if os.environ.get("CMRSEG_DEBUG"):
             raise
         complain(_sentence(error))
         sys.exit(2)
+    finally:
+        gc.freeze()  # what is left need not be searched for cycles on the way out
 
 
 def _sentence(error: Exception) -> str:

@@ -13,7 +13,7 @@ from cmrseg.cli.zoo.get import ready
 if TYPE_CHECKING:
     from cmrseg.analysis.facts import StudyFacts
     from cmrseg.predict import Options
-    from cmrseg.report.predict import ReportRun
+    from cmrseg.report.studies import ReportRun
     from cmrseg.report.study_run import ReportOptions
 
 _SHOWN_STUDIES = 20
@@ -73,7 +73,7 @@ def predict(
     """
     from cmrseg.curation.run import Options as CurationOptions
     from cmrseg.predict import DEFAULT_MODEL, Options
-    from cmrseg.report.predict import is_dicom_source
+    from cmrseg.report.studies import is_dicom_source
     from cmrseg.report.study_run import ReportOptions
 
     options = Options(flips=not fast, resume=resume, runtime=runtime)
@@ -109,7 +109,7 @@ def _predict_and_report(
     source: Path, out: Path, model: str, splits: tuple[str, ...], options: ReportOptions
 ) -> None:
     """Reports of whole cines."""
-    from cmrseg.report.predict import INDEX, predict_and_report
+    from cmrseg.report.studies import INDEX, predict_and_report
 
     with progress_steps() as progress:
         run = predict_and_report(source, out, model=model, splits=splits, options=options, progress=progress)

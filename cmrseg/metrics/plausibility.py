@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import ndimage
-from scipy.signal import find_peaks
 
 from cmrseg.arrays import CineLabels, Curve
 from cmrseg.labels import Label
@@ -177,9 +176,14 @@ def count_minima(curve: Curve, *, prominence: float = 0.1) -> int:
         How far the curve has to rise on both sides, as a share of its range.
     """
     smooth = smooth_cycle(curve)
-    n = len(smooth)
-    found, _ = find_peaks(-np.tile(smooth, 3), prominence=max(prominence * np.ptp(smooth), 1e-9))
-    return int(np.count_nonzero((found >= n) & (found < 2 * n)))
+    height = max(prominence * np.ptp(smooth), 1e-9)
+    from_top = np.roll(smooth, -smooth.argmax())
+    count, falls, turn = 0, False, from_top[0]  # turn: the lowest value since it falls, else the highest
+    for volume in (*from_top[1:], from_top[0]):
+        turn = min(turn, volume) if falls else max(turn, volume)
+        if abs(volume - turn) >= height:
+            count, falls, turn = count + falls, not falls, volume
+    return count
 
 
 def variation(curve: Curve) -> float:

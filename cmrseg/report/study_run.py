@@ -118,7 +118,7 @@ def load_maker(model: str | Path, options: ReportOptions, clock: Clock) -> Maker
     return Maker(network, told, read_domain(path), options, clock)
 
 
-def make_study(
+def report_study(
     folder: Path,
     planes: Planes,
     problems: Sequence[Problem],

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy.signal import find_peaks
 
 from cmrseg.labels import Label
+from cmrseg.metrics.cycle import smooth_cycle
 from cmrseg.metrics.plausibility import (
     count_minima,
     curve_deviation,
@@ -124,6 +126,14 @@ def test_minimum_at_the_first_frame_counts_once():
 def test_small_waves_are_no_minima():
     frames = np.arange(30)
     assert count_minima(cosine(30) + 2 * np.cos(2 * np.pi * 4 * frames / 30)) == 1
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_minima_are_those_of_scipy(seed):
+    curve = np.random.default_rng(seed).uniform(50, 150, 25)
+    smooth = smooth_cycle(curve)
+    found, _ = find_peaks(-np.tile(smooth, 3), prominence=0.1 * np.ptp(smooth))
+    assert count_minima(curve) == np.count_nonzero((found >= 25) & (found < 50))
 
 
 def test_constant_curve_has_no_minimum():

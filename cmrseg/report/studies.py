@@ -28,7 +28,7 @@ from cmrseg.metrics.volumes import SUMMARY_COLUMNS, VOLUME_COLUMNS
 from cmrseg.problems import PROBLEM_COLUMNS, DataError, Problem, left_out, problem_table
 from cmrseg.report.cohort import COHORT_COLUMNS, cohort_page
 from cmrseg.report.study_result import CINE, put_aside, read_result
-from cmrseg.report.study_run import Clock, Maker, ReportOptions, load_maker, make_study
+from cmrseg.report.study_run import Clock, Maker, ReportOptions, load_maker, report_study
 from cmrseg.zoo.manifest import DEFAULT_MODEL
 
 COHORT, INDEX = "cohort.csv", "index.html"
@@ -206,7 +206,7 @@ def _make_studies(given: _Given, out: Path, maker: Maker, tell: Progress) -> lis
     for number, (study, planes) in enumerate(given.planes.items(), start=1):
         step = "segmenting" if count == 1 else f"segmenting study {number} of {count}"
         try:
-            make_study(out / study, planes, problems.get(study, ()), maker, partial(tell, step))
+            report_study(out / study, planes, problems.get(study, ()), maker, partial(tell, step))
         except DataError as error:
             failures.append(Problem(study, FAILED, "no numbers", extra_info=str(error)))
         except OSError:

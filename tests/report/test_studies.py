@@ -23,7 +23,7 @@ from cmrseg.phantom import SCANNERS, PhantomSpec, make_study
 from cmrseg.phantom.dicom import Identity, dicom_datasets, write_datasets
 from cmrseg.predict import Options
 from cmrseg.problems import DataError
-from cmrseg.report.predict import is_dicom_source, predict_and_report
+from cmrseg.report.studies import is_dicom_source, predict_and_report
 from cmrseg.report.study_files import FILES
 from cmrseg.report.study_run import ReportOptions
 from cmrseg.zoo.manifest import DEFAULT_MODEL, model_path

@@ -14,10 +14,10 @@ _ORDER = 2
 def smooth_cycle(curve: Curve) -> Curve:
     """A volume curve without the noise of single frames.
 
-    A second-order Savitzky-Golay filter over a fifth of the cycle (at least 5 frames), equal to that of SciPy,
-    whose import takes half a second. The cycle closes on itself where the step from the last frame to the first
-    is no larger than any other (retrospective gating); a prospectively gated cine, which stops before the next
-    beat, is fitted at its ends instead.
+    A second-order Savitzky-Golay filter over a fifth of the cycle (at least 5 frames), equal to that of
+    SciPy, whose import takes half a second. The cycle closes on itself where the step from the last frame to
+    the first is no larger than any other (retrospective gating); a prospectively gated cine, which stops
+    before the next beat, is fitted at its ends instead.
 
     Parameters
     ----------

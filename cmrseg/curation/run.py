@@ -83,8 +83,8 @@ class CurationRun:
     """The tables of a target folder, and what a user should know about this run.
 
     ``unreadable`` counts the damaged files and images of this run. ``sources`` holds the file, and the number
-    of the plane in it, of every slice and frame of the cines that this run curated or found finished; names
-    of patients may stand in these paths.
+    of the plane in it, of every slice and frame of the cines that this run curated or found finished, and
+    nothing for a study of this run that has failed; names of patients may stand in these paths.
     """
 
     studies: pd.DataFrame
@@ -175,6 +175,8 @@ def curate_files(
     done = map_studies(curate_examination, waiting, jobs=options.jobs, scheduler=options.scheduler)
     for number, record in enumerate(done, start=1):
         unreadable += sum(problem.problem == kinds.UNREADABLE for problem in record.problems)
+        for study in record.studies:
+            sources[study.study] = {}
         for used in record.used:
             sources[used.study][used.slice, used.frame] = paths[record.key][used.file], used.plane
         tell("curating", number, count)

@@ -71,7 +71,7 @@ class _Given:
     """Studies whose cines lie in the folder.
 
     ``planes`` holds the files of those of this run, ``patients`` is how many these are of, ``failed`` holds
-    those that have no cine, with the reason.
+    those that have no cine, with the reason, ``earlier`` names those of them that are of an earlier run.
     """
 
     planes: Mapping[str, Planes]
@@ -80,6 +80,7 @@ class _Given:
     problems: pd.DataFrame
     notes: Sequence[str]
     unreadable: int = 0
+    earlier: frozenset[str] = frozenset()
 
 
 def predict_and_report(
@@ -156,8 +157,10 @@ def _curated(run: CurationRun) -> _Given:
     """What a curation has made."""
     lost = run.studies[run.studies["status"] == FAILED]
     failed = dict(zip(lost["study"], lost["reason"], strict=True))
-    patients = run.studies.loc[run.studies["study"].isin(run.sources), "subject"].nunique()
-    return _Given(run.sources, patients, failed, run.problems, run.notes, run.unreadable)
+    planes = {study: found for study, found in run.sources.items() if found}
+    patients = run.studies.loc[run.studies["study"].isin(planes), "subject"].nunique()
+    earlier = frozenset(failed) - set(run.sources)
+    return _Given(planes, patients, failed, run.problems, run.notes, run.unreadable, earlier)
 
 
 def _cines(catalog: Catalog, out: Path) -> _Given:
@@ -237,4 +240,5 @@ def _finish(given: _Given, failures: list[Problem], out: Path, clock: Clock) -> 
         write_table(table, out / name)
     write_text(cohort_page(cohort, failed=failed), out / INDEX)
     names = [study for study in given.planes if study in results]
-    return ReportRun(cohort, names, failed, problems, given.notes, given.unreadable, dict(clock.seconds))
+    now = {study: reason for study, reason in failed.items() if study not in given.earlier}
+    return ReportRun(cohort, names, now, problems, given.notes, given.unreadable, dict(clock.seconds))

@@ -54,7 +54,7 @@ def study_page(
         "study",
         _viewer(analysis),
         study=analysis.study,
-        facts=_facts(analysis.image),
+        facts=[*_facts(analysis.image), *_corrected(analysis.provenance)],
         verdict=_verdict(analysis),
         flags=worst_first(analysis.flags),
         headlines=[h for pair in HEADLINES if (h := _number(analysis.numbers, *pair)) is not None],
@@ -123,6 +123,12 @@ def _facts(image: Cine) -> list[str]:
     if step := _step_ms(_times(image)):
         facts.append(f"{step:.0f} ms per phase, cycle {step * phases:.0f} ms")
     return facts
+
+
+def _corrected(provenance: Mapping[str, object]) -> list[str]:
+    """Whose mask it is, where it is not the model's own."""
+    mask = str(provenance.get("mask", ""))
+    return [f"mask {mask}"] if mask.startswith("corrected") else []
 
 
 def _count(number: int, what: str) -> str:

@@ -263,6 +263,16 @@ def test_other_settings_make_the_mask_again(dicom, out):
     assert json.loads(record.read_text())["digest"] != before
 
 
+def test_a_failure_of_an_earlier_run_does_not_blame_a_later_one(dicom, out, tmp_path):
+    other = datasets(seed=5, patient="P9")
+    place = other[0].ImagePositionPatient
+    one_slice = write([d for d in other if d.ImagePositionPatient == place], tmp_path / "one slice")
+    failed = predict_and_report(one_slice, out, options=FAST).failed
+    assert len(failed) == 1
+    assert not predict_and_report(dicom, out, options=FAST).failed
+    assert next(iter(failed)) in (out / "index.html").read_text(encoding="utf-8")
+
+
 def test_the_table_grows_with_every_source(out, tmp_path):
     other = write(datasets(seed=3, patient="P2"), tmp_path / "other")
     run = predict_and_report(other, out, options=FAST)

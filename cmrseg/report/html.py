@@ -69,7 +69,7 @@ def render_report(
     environment = Environment(
         loader=PackageLoader("cmrseg.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    environment.filters.update(cell=format_cell, data_uri=_data_uri)
+    environment.filters.update(cell=format_cell, data_uri=data_uri)
     shown = [s for s in sections if s.text or s.tables or s.pictures or s.warnings]
     template = environment.get_template("report.html.j2")
     return template.render(title=title, sections=shown, provenance=_flat(provenance), summary=summary)
@@ -86,7 +86,7 @@ def format_cell(value: object) -> str:
     return str(value)
 
 
-def _data_uri(figure: Figure) -> str:
+def data_uri(figure: Figure) -> str:
     """The figure as an address that holds its own bytes."""
     return "data:image/png;base64," + b64encode(png_bytes(figure)).decode("ascii")
 

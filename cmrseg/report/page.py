@@ -11,11 +11,9 @@ from typing import Literal
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
-from matplotlib.figure import Figure
 
 from cmrseg.analysis.study import Flag, Level
-from cmrseg.report.figures import png_bytes
-from cmrseg.report.html import format_cell
+from cmrseg.report.html import data_uri, format_cell
 
 # The worst first, each with the words that stand beside its symbol; ``none`` is a study without any check.
 LEVELS: Mapping[Level | Literal["none"], str] = MappingProxyType(
@@ -47,7 +45,7 @@ def render_page(name: str, data: object, **shown: object) -> str:
         loader=PackageLoader("cmrseg.report"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters.update(cell=format_cell, data_uri=_data_uri)
+    environment.filters.update(cell=format_cell, data_uri=data_uri)
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     style = _asset("base.css") + _asset(f"{name}.css")
     script = "".join(map(_asset, SCRIPTS[name]))
@@ -74,8 +72,3 @@ def _asset(name: str) -> str:
 def _hash(text: str) -> str:
     """How a Content-Security-Policy names the text of an inline style or script."""
     return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode('ascii')}'"
-
-
-def _data_uri(figure: Figure) -> str:
-    """The figure as an address that holds its own bytes."""
-    return "data:image/png;base64," + b64encode(png_bytes(figure)).decode("ascii")

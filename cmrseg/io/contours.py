@@ -19,6 +19,7 @@ import numpy as np
 from cmrseg.io.atomic import write_text
 from cmrseg.io.dicom import DicomImage
 from cmrseg.io.outlines import Outline, Polygon, Polygons
+from cmrseg.io.settings import read_text
 from cmrseg.problems import DataError, existing_folder
 
 _MIN_POINTS = 3
@@ -122,7 +123,7 @@ def read_contour(path: Path, *, first_pixel: int = 0) -> Polygon:
         If it is missing, empty, no table of two numbers, or has fewer than 3 points.
     """
     try:
-        words = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        words = [line.split() for line in read_text(path).splitlines() if line.strip()]
         points = np.array(words, float)
     except OSError as error:
         raise DataError(f"contour {path} cannot be read ({error.strerror}); check the path") from None

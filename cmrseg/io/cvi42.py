@@ -23,6 +23,8 @@ from cmrseg.problems import DataError
 
 SUBPIXEL = 4  # steps per pixel; contours of masks run through half pixels, so nothing is rounded
 MAX_BYTES = 200 << 20
+_MOST_ELEMENTS = 3_000_000  # a study of 400 images with three contours each has 400,000
+_MOST_LEVELS = 64  # real ones have about ten
 _NAMESPACES = "".join(
     f' xmlns:{name}="http://www.circlecvi.com/cvi42/Workspace/{name}/"' for name in ("Hash", "List", "Point")
 )
@@ -129,7 +131,7 @@ def _parsed(path: Path) -> Element:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise DataError(f"{path} has more than {MAX_BYTES >> 20} MB; export the workspace of one study")
-        builder = TreeBuilder()
+        builder = _Bounded()
         parser = expat.ParserCreate()
         parser.buffer_text = True
         parser.StartElementHandler = builder.start
@@ -145,16 +147,35 @@ def _parsed(path: Path) -> Element:
         raise DataError(
             f"{path} is no whole XML file ({error}); export it as XML workspace (.cvi42wsx, not .cvi42ws)"
         ) from None
-    except _Doctype:
-        raise DataError(f"{path} declares a document type, which a workspace never does; refused") from None
+    except _NoWorkspace as error:
+        raise DataError(f"{path} {error}, which a workspace never does; refused") from None
 
 
-class _Doctype(Exception):
-    """An XML file declares a document type."""
+class _NoWorkspace(Exception):
+    """An XML file holds what no workspace does."""
+
+
+class _Bounded(TreeBuilder):
+    """A tree of a size and depth that can be walked through."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._elements = self._level = 0
+
+    def start(self, tag: str, attributes: dict[str, str], /) -> Element:
+        self._elements += 1
+        self._level += 1
+        if self._elements > _MOST_ELEMENTS or self._level > _MOST_LEVELS:
+            raise _NoWorkspace(f"has more than {_MOST_LEVELS} levels or {_MOST_ELEMENTS} elements")
+        return super().start(tag, attributes)
+
+    def end(self, tag: str, /) -> Element:
+        self._level -= 1
+        return super().end(tag)
 
 
 def _refuse(*declaration: object) -> None:
-    raise _Doctype
+    raise _NoWorkspace("declares a document type")
 
 
 def _key(element: Element) -> str:
@@ -163,8 +184,12 @@ def _key(element: Element) -> str:
 
 
 def _items(parent: Element, key: str) -> Iterator[Element]:
-    """All items of that key, at any depth."""
-    return (element for element in parent.iter() if _key(element) == key)
+    """All items of that key, at any depth but in each other."""
+    for element in parent:
+        if _key(element) == key:
+            yield element
+        else:
+            yield from _items(element, key)
 
 
 def _polygon(contour: Element, path: Path, uid: str) -> Polygon | None:

@@ -5,6 +5,7 @@ A header keeps where its pixels lie, so that uncompressed ones are later read wi
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,11 +16,19 @@ from typing import BinaryIO
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import (
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000TransferSyntaxes,
+    JPEGLSTransferSyntaxes,
+    JPEGTransferSyntaxes,
+)
 
 from cmrseg.io import dicom_header as read
+from cmrseg.io.dicom_deflated import check_deflated
 from cmrseg.io.dicom_header import Header
 from cmrseg.io.dicom_plain import plain_elements
+from cmrseg.io.dicom_words import known_codes
 from cmrseg.problems import DataError
 
 _MR_CLASSES = tuple(f"1.2.840.10008.5.1.4.1.1.4{suffix}" for suffix in ("", ".1", ".4"))
@@ -27,6 +36,7 @@ _VR_IS_WRITTEN = {
     ExplicitVRLittleEndian: True,
     ImplicitVRLittleEndian: False,
 }  # uncompressed transfer syntaxes
+_JPEG = {*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes, *JPEG2000TransferSyntaxes}
 _PIXEL_DATA = b"\xe0\x7f\x10\x00"
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 _START_BYTES = 1 << 18  # holds the header of nearly every file with one image
@@ -38,11 +48,18 @@ _FRAME_ATTRIBUTES = {
     "RescaleSlope": "RescaleSlope",
     "RescaleIntercept": "RescaleIntercept",
     "NominalCardiacTriggerDelayTime": "TriggerTime",
+    "ActualCardiacTriggerDelayTime": "ActualCardiacTriggerDelayTime",
+    "TemporalPositionIndex": "TemporalPositionIndex",
     "RRIntervalTimeNominal": "NominalInterval",
     "FrameAcquisitionDateTime": "AcquisitionDateTime",
     "FrameAcquisitionNumber": "AcquisitionNumber",
     "FrameType": "ImageType",
     "ComplexImageComponent": "ComplexImageComponent",
+    "EffectiveEchoTime": "EchoTime",
+    "RepetitionTime": "RepetitionTime",
+    "FlipAngle": "FlipAngle",
+    "PixelBandwidth": "PixelBandwidth",
+    "SliceThickness": "SliceThickness",
 }
 Parsed = tuple[Header, Dataset, BinaryIO]  # with a stream that stands before the pixels
 
@@ -51,12 +68,39 @@ class NotAnImage(DataError):
     """A file without an MR image plane: no DICOM at all, a report, a screenshot."""
 
 
+class UnusableImage(DataError):
+    """An MR image that cannot be used although its header can be read, with what this says of whose it is."""
+
+    def __init__(self, reason: str, header: Header) -> None:
+        super().__init__(reason)
+        self.study_uid = read.text(header, "StudyInstanceUID")
+        self.patient_id = read.text(header, "PatientID")
+
+
 @dataclass(frozen=True, slots=True)
 class PixelData:
-    """Where the pixels of a file begin (-1: they are compressed) and how a value is stored."""
+    """Where the pixels of a file lie and what their values mean.
+
+    Attributes
+    ----------
+    offset
+        Where they begin, bytes; -1: they are compressed.
+    dtype
+        NumPy type of the place that a value has.
+    bits, below
+        How many bits of it are the value (0: all), and how many lie below them; the rest may hold overlays.
+    inverted
+        Whether small values are bright.
+    padding
+        The smallest and the largest value of pixels that were not measured.
+    """
 
     offset: int
     dtype: str
+    bits: int = 0
+    below: int = 0
+    inverted: bool = False
+    padding: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,25 +110,39 @@ class DicomImage:
     Attributes
     ----------
     path, name, frame
-        File, what it is called in logs (its path in the source), and the number of the plane in it (from 0).
+        File, its path in the source, and the number of the plane in it (from 0).
     instance_uid, study_uid, series_uid, series_number, description, instance, acquisition
         What the file calls itself; a missing number is -1.
     kind
         Third value of ImageType: ``M`` magnitude, ``P`` phase, ...
     sequence
-        Scanning sequence and its variant, such as ``GR/SS``.
+        Scanning sequence and its variant, such as ``GR/SS``, in codes of the standard.
     rows, columns, spacing
         Matrix, and pixel size ``(dx, dy)`` in mm (columns are ``dx`` apart).
     position, orientation
         Centre of the first pixel (mm) and directions of a row and of a column, LPS patient coordinates.
     slice_spacing_mm, trigger_ms, acquired_s, interval_ms
         Distance of slices by the header, time after the R wave, time of day, RR interval; nan where absent.
+    delay_ms, phase
+        Measured time after the R wave (nan where absent), and number of the phase in the cycle (-1).
     slope, intercept
         Stored value to intensity.
     pixels
         Where the pixel values lie.
-    patient_id, study_date, identity
-        Whose image it is, when it was made, and all values that must not be told: names, ids, dates.
+    patient_id, study_date
+        Whose image it is, and when it was made.
+    frame_of_reference, whose, visit
+        UID of the patient's place in the scanner; what patient and scanner are like, see
+        `cmrseg.io.dicom_header.WHOSE`; and what numbers a visit, see `cmrseg.io.dicom_header.VISIT`.
+    image_type
+        All values of ImageType.
+    acquired_with
+        Values of `cmrseg.io.dicom_header.ACQUIRED`.
+    label
+        What the file is called in all that is written; empty until it is numbered.
+
+    Of the texts only ``label`` and ``sequence`` may be written or shown: paths, descriptions, UIDs and kinds
+    are what a file says, and may lead to the patient.
     """
 
     path: Path
@@ -113,7 +171,14 @@ class DicomImage:
     pixels: PixelData
     patient_id: str
     study_date: str
-    identity: tuple[str, ...]
+    delay_ms: float = math.nan
+    phase: int = -1
+    label: str = ""
+    frame_of_reference: str = ""
+    whose: tuple[str, ...] = ()
+    visit: tuple[str, ...] = ()
+    image_type: str = ""
+    acquired_with: tuple[float, ...] = ()
 
 
 def read_headers(path: Path, name: str = "") -> list[DicomImage]:
@@ -124,7 +189,7 @@ def read_headers(path: Path, name: str = "") -> list[DicomImage]:
     path
         File to read.
     name
-        What it is called in logs; its path by default.
+        Its path in the source; the path itself by default.
 
     Returns
     -------
@@ -143,7 +208,10 @@ def read_headers(path: Path, name: str = "") -> list[DicomImage]:
             header, dataset, stream = _plain(file) or _parsed(file)
             _check_is_image(header)
             pixels = _find_pixels(header, _syntax(header, dataset), stream, size)
-            return list(_planes(dataset, header, path, name or path.as_posix(), pixels))
+            try:
+                return list(_planes(dataset, header, path, name or path.as_posix(), pixels))
+            except DataError as error:
+                raise UnusableImage(str(error), header) from None
     except InvalidDicomError:
         raise NotAnImage("no DICOM file") from None
     except DataError:
@@ -173,7 +241,7 @@ def _is_single(header: Header) -> bool:
 
 def _parsed(file: BinaryIO) -> Parsed:
     """Any other header."""
-    file.seek(0)
+    check_deflated(file)
     dataset = pydicom.dcmread(file, stop_before_pixels=True, force=_lacks_preamble(file))
     return read.elements(dataset), dataset, file
 
@@ -200,8 +268,8 @@ def _check_is_image(header: Header) -> None:
         raise NotAnImage("no image")
     if not is_mr and not read.has(header, "ImagePositionPatient"):
         raise NotAnImage("an image without a position")
-    if read.whole(header, "SamplesPerPixel", 1) != 1:
-        raise NotAnImage("a colour image")
+    if colour := read.colour(header):
+        raise NotAnImage(f"a colour image ({colour})")
 
 
 def _is_mr(header: Header) -> bool:
@@ -212,19 +280,20 @@ def _is_mr(header: Header) -> bool:
 
 def _find_pixels(header: Header, syntax: str, stream: BinaryIO, size: int) -> PixelData:
     """Where the pixels begin in a file of ``size`` bytes; the stream stands before their element."""
-    bits = read.whole(header, "BitsAllocated", 0)
-    if bits not in (8, 16, 32):
-        raise DataError(f"pixels of {bits} bits cannot be read; 8, 16 or 32 can")
+    bits, stored, below = read.stored_bits(header)
     dtype = f"<{'i' if read.whole(header, 'PixelRepresentation', 0) else 'u'}{bits // 8}"
+    values = (stored, below, read.is_inverted(header), read.padding(header))
     rows, columns = read.matrix(header)
+    if below and syntax in _JPEG:
+        raise DataError(f"JPEG pixels whose high bit is {stored + below - 1} cannot be read; decompress them")
     if syntax not in _VR_IS_WRITTEN:
-        return PixelData(-1, dtype)
+        return PixelData(-1, dtype, *values)
     offset, length = _pixel_element(stream, vr_is_written=_VR_IS_WRITTEN[syntax])
     expected = rows * columns * read.frame_count(header) * bits // 8
     available = min(length, size - offset)
     if available < expected:
         raise DataError(f"the file is truncated: {max(available, 0)} of {expected} bytes of pixels are there")
-    return PixelData(offset, dtype)
+    return PixelData(offset, dtype, *values)
 
 
 def _pixel_element(stream: BinaryIO, *, vr_is_written: bool) -> tuple[int, int]:
@@ -272,7 +341,7 @@ def _flat(group: Dataset) -> Header:
 def _common(header: Header) -> dict[str, object]:
     """What all planes of a file share."""
     rows, columns = read.matrix(header)
-    sequence = ("+".join(read.values(header, name)) for name in ("ScanningSequence", "SequenceVariant"))
+    sequence = (known_codes(read.values(header, name)) for name in ("ScanningSequence", "SequenceVariant"))
     return {
         "instance_uid": read.text(header, "SOPInstanceUID"),
         "study_uid": read.text(header, "StudyInstanceUID"),
@@ -284,7 +353,9 @@ def _common(header: Header) -> dict[str, object]:
         "columns": columns,
         "patient_id": read.text(header, "PatientID"),
         "study_date": read.text(header, "StudyDate"),
-        "identity": read.identity(header),
+        "frame_of_reference": read.text(header, "FrameOfReferenceUID"),
+        "whose": read.texts(header, read.WHOSE),
+        "visit": read.texts(header, read.VISIT),
     }
 
 
@@ -295,13 +366,17 @@ def _plane(header: Header) -> dict[str, object]:
         "instance": read.whole(header, "InstanceNumber", -1),
         "acquisition": read.whole(header, "AcquisitionNumber", -1),
         "kind": _kind(header),
+        "image_type": read.text(header, "ImageType"),
         "spacing": read.pixel_spacing(header),
         "position": read.position(header),
         "orientation": read.orientation(header),
         "slice_spacing_mm": read.number(header, "SpacingBetweenSlices"),
         "trigger_ms": read.trigger_ms(header),
+        "delay_ms": read.delay_ms(header),
+        "phase": read.phase(header),
         "acquired_s": read.acquired_s(header),
         "interval_ms": read.interval_ms(header),
+        "acquired_with": read.acquired_with(header),
         "slope": slope,
         "intercept": intercept,
     }

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import struct
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 
@@ -33,31 +33,32 @@ MAX_SCALE = 1e30  # intensities are float32
 MAX_TRIGGER_MS = 1e6
 PIXEL_MM = (0.01, 50.0)
 RR_INTERVAL_MS = (100.0, 5000.0)
+BITS = (8, 16, 32)
+GREY = ("MONOCHROME1", "MONOCHROME2", "")
+COLOURS = ("PALETTE COLOR", "RGB", "YBR_FULL", "YBR_FULL_422", "YBR_PARTIAL_420", "YBR_ICT", "YBR_RCT")
 _UNIT_TOLERANCE = 0.01  # of the length of a direction, and of the cosine between rows and columns
-_BINARY = {"US": "H", "SS": "h", "UL": "I", "SL": "i", "FL": "f", "FD": "d"}
+_BINARY = {"US": "H", "SS": "h", "US or SS": "H", "UL": "I", "SL": "i", "FL": "f", "FD": "d"}
 _NAMES = {"PN", "LO", "SH", "LT", "ST", "UT"}  # written in the file's own character set
 _TEXT = {*_NAMES, "DS", "IS", "UI", "CS", "DA", "TM", "DT", "AS", "AE"}
-_IDENTIFYING = (
+WHOSE = (  # the same in all images of one examination
     "PatientName",
-    "PatientID",
-    "OtherPatientIDs",
+    "PatientSex",
     "PatientBirthDate",
-    "OtherPatientNames",
-    "PatientBirthName",
-    "PatientMotherBirthName",
-    "ReferringPhysicianName",
-    "RequestingPhysician",
-    "PerformingPhysicianName",
-    "OperatorsName",
-    "InstitutionName",
-    "AccessionNumber",
-    "StudyID",
-    "StudyDate",
-    "SeriesDate",
-    "AcquisitionDate",
-    "ContentDate",
-    "InstanceCreationDate",
+    "PatientAge",
+    "PatientSize",
+    "PatientWeight",
+    "Manufacturer",
+    "ManufacturerModelName",
+    "MagneticFieldStrength",
 )
+ACQUIRED = {  # how an image was acquired: smallest and largest value that a scanner writes
+    "EchoTime": (0.05, 500.0),  # ms
+    "RepetitionTime": (0.5, 10_000.0),  # ms
+    "FlipAngle": (0.1, 180.0),  # degrees
+    "PixelBandwidth": (1.0, 100_000.0),  # Hz per pixel
+    "SliceThickness": (0.1, 50.0),  # mm
+}
+VISIT = ("AccessionNumber", "StudyID", "StudyTime")
 _IMAGE = (
     "TransferSyntaxUID",
     "SpecificCharacterSet",
@@ -67,7 +68,12 @@ _IMAGE = (
     "Columns",
     "SamplesPerPixel",
     "BitsAllocated",
+    "BitsStored",
+    "HighBit",
     "PixelRepresentation",
+    "PhotometricInterpretation",
+    "PixelPaddingValue",
+    "PixelPaddingRangeLimit",
     "NumberOfFrames",
     "ImagePositionPatient",
     "ImageOrientationPatient",
@@ -77,6 +83,9 @@ _IMAGE = (
     "RescaleIntercept",
     "TriggerTime",
     "NominalCardiacTriggerDelayTime",
+    "ActualCardiacTriggerDelayTime",
+    "TemporalPositionIndex",
+    "TemporalPositionIdentifier",
     "NominalInterval",
     "HeartRate",
     "AcquisitionTime",
@@ -90,11 +99,14 @@ _IMAGE = (
     "SOPInstanceUID",
     "StudyInstanceUID",
     "SeriesInstanceUID",
+    "FrameOfReferenceUID",
     "SeriesNumber",
     "SeriesDescription",
     "ProtocolName",
+    "PatientID",
+    "StudyDate",
 )
-_TAG = {name: int(Tag(name)) for name in (*_IMAGE, *_IDENTIFYING)}
+_TAG = {name: int(Tag(name)) for name in (*_IMAGE, *WHOSE, *VISIT, *ACQUIRED)}
 TAGS = frozenset(_TAG.values())
 
 
@@ -127,6 +139,11 @@ def values(header: Header, name: str) -> tuple:
 def text(header: Header, name: str) -> str:
     """An attribute as text without its padding."""
     return "\\".join(map(str, values(header, name))).strip(" \0")
+
+
+def texts(header: Header, names: Sequence[str]) -> tuple[str, ...]:
+    """Attributes as texts; the images of a study share one tuple."""
+    return _shared(tuple(text(header, name) for name in names))
 
 
 def number(header: Header, name: str, missing: float = math.nan) -> float:
@@ -194,13 +211,66 @@ def rescale(header: Header) -> tuple[float, float]:
     return slope, intercept
 
 
+def stored_bits(header: Header) -> tuple[int, int, int]:
+    """Bits of a pixel's place in the file, how many of them are its value, and how many lie below these."""
+    allocated = whole(header, "BitsAllocated", 0)
+    if allocated not in BITS:
+        raise DataError(f"pixels of {allocated} bits cannot be read; 8, 16 or 32 can")
+    stored = whole(header, "BitsStored", allocated)
+    below = whole(header, "HighBit", stored - 1) + 1 - stored
+    if not (0 < stored <= allocated and 0 <= below <= allocated - stored):
+        raise DataError(f"{stored} bits from bit {below} on are no part of {allocated} bits")
+    return allocated, stored, below
+
+
+def colour(header: Header) -> str:
+    """What the pixels are, where they are no grey values."""
+    meaning = text(header, "PhotometricInterpretation").upper()
+    if meaning in GREY and whole(header, "SamplesPerPixel", 1) == 1:
+        return ""
+    return meaning if meaning in COLOURS else "unknown colours"
+
+
+def is_inverted(header: Header) -> bool:
+    """Whether small values are bright."""
+    return text(header, "PhotometricInterpretation").upper() == GREY[0]
+
+
+def padding(header: Header) -> tuple[int, int] | None:
+    """The smallest and the largest value that say that a pixel was not measured; None where none does."""
+    value = number(header, "PixelPaddingValue")
+    if not math.isfinite(value):
+        return None
+    limit = number(header, "PixelPaddingRangeLimit", value)
+    return int(min(value, limit)), int(max(value, limit))
+
+
 def trigger_ms(header: Header) -> float:
-    """Time after the R wave, or nan."""
-    for name in ("TriggerTime", "NominalCardiacTriggerDelayTime"):
-        time = number(header, name)
-        if abs(time) < MAX_TRIGGER_MS:
-            return time
-    return math.nan
+    """Time after the R wave as it was planned, or nan."""
+    return _first_time(header, "TriggerTime", "NominalCardiacTriggerDelayTime")
+
+
+def delay_ms(header: Header) -> float:
+    """Time after the R wave as it was measured, or nan."""
+    return _first_time(header, "ActualCardiacTriggerDelayTime")
+
+
+def phase(header: Header) -> int:
+    """Number of the phase in the cardiac cycle, or -1."""
+    number = whole(header, "TemporalPositionIndex", -1)
+    return number if number >= 0 else whole(header, "TemporalPositionIdentifier", -1)
+
+
+def acquired_with(header: Header) -> tuple[float, ...]:
+    """Values of `ACQUIRED`, nan where they are missing or absurd; the images of a series share one tuple."""
+    told = ((number(header, name), limits) for name, limits in ACQUIRED.items())
+    return _shared_numbers(tuple(n if low <= n <= high else math.nan for n, (low, high) in told))
+
+
+def _first_time(header: Header, *names: str) -> float:
+    """The first plausible time of several attributes, or nan."""
+    times = (number(header, name) for name in names)
+    return next((time for time in times if abs(time) < MAX_TRIGGER_MS), math.nan)
 
 
 def interval_ms(header: Header) -> float:
@@ -219,11 +289,6 @@ def acquired_s(header: Header) -> float:
         return int(clock[:2]) * 3600 + int(clock[2:4] or 0) * 60 + float(clock[4:] or 0)
     except ValueError:
         return math.nan
-
-
-def identity(header: Header) -> tuple[str, ...]:
-    """Values that identify a person or a visit."""
-    return _distinct(tuple(value for name in _IDENTIFYING for value in values(header, name)))
 
 
 def _raw_values(element: RawDataElement, header: Header) -> tuple:
@@ -264,14 +329,20 @@ def _finite(parts: Iterable, name: str, size: int) -> tuple[float, ...]:
     except (TypeError, ValueError):
         vector = ()
     if len(vector) != size or not all(map(math.isfinite, vector)):
-        raise DataError(f"{name} is missing or damaged")
+        raise DataError(f"{name} is missing or damaged; export the original images of the scanner again")
     return vector
 
 
 @lru_cache(maxsize=4096)
-def _distinct(told: tuple) -> tuple[str, ...]:
-    """Different texts, sorted; the images of a study share one tuple."""
-    return tuple(sorted({str(value).strip(" \0") for value in told} - {""}))
+def _shared(told: tuple[str, ...]) -> tuple[str, ...]:
+    """The first of equal tuples."""
+    return told
+
+
+@lru_cache(maxsize=4096)
+def _shared_numbers(told: tuple[float, ...]) -> tuple[float, ...]:
+    """The first of equal tuples; ``math.nan`` is one object, so that tuples with it are equal too."""
+    return told
 
 
 @lru_cache(maxsize=4096)

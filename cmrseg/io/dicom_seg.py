@@ -3,6 +3,10 @@
 highdicom tells the frames of a segmentation apart by place and not by time, so every phase is an object of
 its own. It is also a series of its own, because of the objects in one series the OHIF viewer shows only one
 (github.com/OHIF/Viewers/issues/6243).
+
+Notes
+-----
+A slice lies where its image lies, not where the affine puts it; what curation filled in refers to no image.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import numpy as np
 import pydicom
 from pydicom import uid
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 from pydicom.valuerep import DA, TM
@@ -21,14 +23,9 @@ from cmrseg.io.dicom_planes import Plane, plane_of, planes_of
 from cmrseg.problems import DataError
 
 _MULTI_FRAME = (uid.EnhancedMRImageStorage, uid.LegacyConvertedEnhancedMRImageStorage)
+_IMAGES = (uid.MRImageStorage, *_MULTI_FRAME)
 _SEXES = ("M", "F", "O")
-_EQUIPMENT = (
-    "Manufacturer",
-    "ManufacturerModelName",
-    "LossyImageCompression",
-    "LossyImageCompressionRatio",
-    "LossyImageCompressionMethod",
-)
+_COMPRESSIONS = ("ISO_10918_1", "ISO_14495_1", "ISO_15444_1", "ISO_15444_2", "ISO_15444_15")
 # highdicom asks for these, be they empty.
 _REQUIRED = (
     "PatientName",
@@ -87,7 +84,7 @@ def read_sources(mask: Cine, sources: Sources, pseudonym: str | None) -> SegSour
     sources
         The images that slices and frames were drawn on.
     pseudonym
-        Name and id of the patient; ``None`` keeps the patient of the images.
+        Name and id of the patient, all that is told of who it is; ``None`` keeps the patient of the images.
 
     Raises
     ------
@@ -112,7 +109,7 @@ def read_sources(mask: Cine, sources: Sources, pseudonym: str | None) -> SegSour
         _header(headers[first.series_uid], first, planes[min(images)[0]], pseudonym),
         planes,
         images,
-        {series: header.get("SOPClassUID") or uid.MRImageStorage for series, header in headers.items()},
+        {series: _sop_class(header) for series, header in headers.items()},
     )
 
 
@@ -217,21 +214,25 @@ def _header(told: Dataset, image: DicomImage, plane: Plane, pseudonym: str | Non
     header.SpecificCharacterSet = "ISO_IR 192"
     for name in _REQUIRED:
         setattr(header, name, "")
-    for name in _EQUIPMENT + (_PATIENT if pseudonym is None else ()):
-        if value := _valid(name, told.get(name)):
-            setattr(header, name, value)
-    if pseudonym is not None:
+    for name, value in _compression(told).items():
+        setattr(header, name, value)
+    if pseudonym is None:
+        for name in _PATIENT:
+            if value := _valid(name, _get(told, name)):
+                setattr(header, name, value)
+    else:
         header.PatientName, header.PatientID = f"{pseudonym}^", pseudonym
     header.StudyInstanceUID, header.SeriesInstanceUID = image.study_uid, image.series_uid
     header.SOPClassUID, header.SOPInstanceUID = uid.MRImageStorage, image.instance_uid
-    header.FrameOfReferenceUID = told.get("FrameOfReferenceUID") or uid.generate_uid()
+    place = uid.UID(str(_get(told, "FrameOfReferenceUID") or ""))
+    header.FrameOfReferenceUID = place if place.is_valid else uid.generate_uid()
     header.Modality = "MR"
     header.Rows, header.Columns = plane.size
     header.ImagePositionPatient = decimals(plane.corner)
     header.ImageOrientationPatient = decimals((*plane.row, *plane.column))
     header.PixelSpacing = decimals(plane.spacing[::-1])
     if thickness := _thickness(told):
-        header.SliceThickness = thickness
+        (header.SliceThickness,) = decimals([thickness])
     return header
 
 
@@ -240,7 +241,49 @@ def decimals(values: Iterable[float]) -> list[str]:
     return [f"{value:.10g}" for value in values]
 
 
-def _thickness(told: Dataset) -> object:
+def _sop_class(told: Dataset) -> str:
+    """What kind of image the standard says it is; anything else is told as a plain MR image."""
+    name = _get(told, "SOPClassUID")
+    return name if name in _IMAGES else uid.MRImageStorage
+
+
+def _compression(told: Dataset) -> dict[str, object]:
+    """What a lossy compression did to the images, in the words of the standard."""
+    if _get(told, "LossyImageCompression") != "01":
+        return {}
+    ratios, methods = (_several(_get(told, f"LossyImageCompression{name}")) for name in ("Ratio", "Method"))
+    found = {
+        "LossyImageCompression": "01",
+        "LossyImageCompressionRatio": decimals(r for ratio in ratios if (r := _positive(ratio))),
+        "LossyImageCompressionMethod": [method for method in methods if method in _COMPRESSIONS],
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def _get(told: Dataset, name: str) -> object:
+    """A value of a header; None where it is missing or makes no sense."""
+    try:
+        return told.get(name)
+    # pydicom converts a value when it is asked for, and a header may hold anything.
+    except Exception:
+        return None
+
+
+def _several(value: object) -> Sequence[object]:
+    """The values of an element that may hold none, one or more."""
+    return value if isinstance(value, (list, MultiValue)) else [value]
+
+
+def _positive(value: object) -> float | None:
+    """A number that a header may hold as text."""
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return None
+    return number if 0 < number < math.inf else None
+
+
+def _thickness(told: Dataset) -> float | None:
     """Slice thickness, which a multi-frame file tells in its functional groups."""
     groups = [
         group
@@ -248,7 +291,7 @@ def _thickness(told: Dataset) -> object:
         for group in (told.get(name) or [])[:1]
     ]
     measures = [item for group in groups for item in group.get("PixelMeasuresSequence") or []]
-    return next((value for item in (told, *measures) if (value := item.get("SliceThickness"))), None)
+    return next((v for item in (told, *measures) if (v := _positive(_get(item, "SliceThickness")))), None)
 
 
 def _valid(name: str, value: object) -> object:

@@ -170,3 +170,29 @@ def test_a_workspace_without_contours_is_not_written(tmp_path):
     with pytest.raises(DataError, match="no image shows a structure"):
         write_cvi42({}, tmp_path / "c.xml")
     assert not list(tmp_path.iterdir())
+
+
+def nested(levels, inside=""):
+    opened = "".join(f'<i Hash:key="ImageStates" n="{n}">' for n in range(levels))
+    return f"<w>{opened}{inside}{'</i>' * levels}</w>".replace("key", "Hash:key").replace(
+        "<w>", f"<w {NAMES}>"
+    )
+
+
+NAMES = 'xmlns:Hash="http://www.circlecvi.com/cvi42/Workspace/Hash/"'
+
+
+@pytest.mark.parametrize("levels", [65, 30_000])
+def test_states_within_states_are_refused_at_once(tmp_path, levels):
+    path = tmp_path / "w.cvi42wsx"
+    path.write_text(nested(levels))
+    with pytest.raises(DataError, match="more than 64 levels"):
+        read_cvi42(path)
+
+
+def test_more_elements_than_a_workspace_has_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("cmrseg.io.cvi42._MOST_ELEMENTS", 1000)
+    path = tmp_path / "w.cvi42wsx"
+    path.write_text(f"<w {NAMES}>{'<a/>' * 1001}</w>")
+    with pytest.raises(DataError, match="1000 elements"):
+        read_cvi42(path)

@@ -79,10 +79,12 @@ def test_padding_is_cut_off():
 
 
 def test_converted_elements_give_the_same():
-    header = values(("PixelSpacing", "DS", ["1.5", "2"]), ("Rows", "US", 5), ("PatientName", "PN", "A^B"))
+    header = values(
+        ("PixelSpacing", "DS", ["1.5", "2"]), ("Rows", "US", 5), ("SeriesDescription", "LO", "A^B")
+    )
     assert read.pixel_spacing(header) == (2.0, 1.5)
     assert read.whole(header, "Rows", 0) == 5
-    assert read.text(header, "PatientName") == "A^B"
+    assert read.text(header, "SeriesDescription") == "A^B"
 
 
 @pytest.mark.parametrize("text", ["nan", "inf", "-inf", "1e308", "4294967296", "text", "", "1,5", "0x10"])
@@ -104,9 +106,9 @@ def test_the_same_bytes_in_other_byte_orders_are_other_numbers():
 
 
 def test_names_are_decoded_by_their_own_character_set():
-    one, other = (header_of(SpecificCharacterSet=c, PatientName=n) for c, n in
+    one, other = (header_of(SpecificCharacterSet=c, SeriesDescription=n) for c, n in
                   (("ISO_IR 192", "Ł^ß"), ("ISO_IR 101", "Ł^ß")))  # fmt: skip
-    assert read.text(one, "PatientName") == read.text(other, "PatientName") == "Ł^ß"
+    assert read.text(one, "SeriesDescription") == read.text(other, "SeriesDescription") == "Ł^ß"
 
 
 # Times
@@ -195,28 +197,3 @@ def test_an_unusable_rescaling_is_refused(slope, intercept):
 def test_a_rescaling_beyond_the_type_of_intensities_is_refused(slope):
     with pytest.raises(DataError, match="cannot be used"):
         read.rescale(header_of(RescaleSlope=slope, RescaleIntercept="0"))
-
-
-# Who it is
-
-
-def test_identity_holds_every_value_once_and_nothing_empty():
-    header = header_of(
-        PatientName="A^B", PatientID="7", OtherPatientIDs=["8", "9"], PatientBirthDate="", AccessionNumber="7"
-    )
-    assert read.identity(header) == ("7", "8", "9", "A^B")
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["PatientName", "PatientID", "OtherPatientIDs", "PatientBirthDate", "AccessionNumber", "StudyDate",
-     "StudyID", "SeriesDate", "AcquisitionDate", "ReferringPhysicianName", "OtherPatientNames",
-     "PatientBirthName", "PerformingPhysicianName", "OperatorsName", "ContentDate", "InstitutionName"],
-)  # fmt: skip
-def test_what_identifies_a_person_or_a_visit(name):
-    assert read.identity(header_of(**{name: "19640812"})) == ("19640812",)
-
-
-@pytest.mark.parametrize("name", ["RequestingPhysician", "InstanceCreationDate"])
-def test_what_else_identifies_a_person_or_a_visit(name):
-    assert read.identity(header_of(**{name: "19640812"})) == ("19640812",)

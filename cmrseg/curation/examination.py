@@ -8,12 +8,13 @@ import os
 from collections import Counter
 from collections.abc import Container, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import cmrseg
 from cmrseg.cine import Cine
 from cmrseg.curation import kinds
+from cmrseg.curation.facts import Acquisition, acquisition_of
 from cmrseg.curation.pictures import Pictures, picture_of, save_pictures
 from cmrseg.curation.planes import remove_tilted
 from cmrseg.curation.repairs import repair, rotated, to_cine
@@ -23,7 +24,9 @@ from cmrseg.curation.selection import SeriesChoice, select_short_axis, series_ke
 from cmrseg.curation.slices import Slice, find_slices, load_frames, typical_gap_mm
 from cmrseg.io.atomic import write_text
 from cmrseg.io.dicom import DicomImage
+from cmrseg.io.dicom_words import known_words
 from cmrseg.io.images import save_image
+from cmrseg.io.settings import read_json
 from cmrseg.problems import DataError, Problem
 
 RECORDS = ".curation"  # folder in the target
@@ -41,11 +44,13 @@ class Examination:
     key
         What the examination is recognised by in a later run.
     images
-        Headers of all its image planes, with names that may be told.
+        Headers of all its image planes, with labels that may be told.
     rules, series
-        Tolerances, and the series to use (empty: choose).
+        Tolerances and whether ids may be told, and the series to use (empty: choose).
     target
         Folder of the run.
+    unclear
+        Why there is no telling whose the images are; empty where there is.
     """
 
     name: str
@@ -55,6 +60,7 @@ class Examination:
     rules: Rules
     series: tuple[str, ...]
     target: Path
+    unclear: str = ""
 
 
 @dataclass(frozen=True)
@@ -77,7 +83,7 @@ class Study:
 
 @dataclass(frozen=True)
 class UsedImage:
-    """The file that a frame of a slice comes from, and the number of the plane in it."""
+    """The file that a frame of a slice comes from, the number of the plane in it, and its InstanceNumber."""
 
     study: str
     slice: int
@@ -85,6 +91,7 @@ class UsedImage:
     series: int
     file: str
     plane: int = 0
+    instance: int = -1
 
 
 @dataclass(frozen=True)
@@ -97,6 +104,7 @@ class Record:
     series: list[SeriesChoice]
     digest: str
     key: str
+    acquisitions: list[Acquisition] = field(default_factory=list)
 
 
 def curate_examination(examination: Examination) -> Record:
@@ -140,7 +148,7 @@ def record_path(target: Path, name: str) -> Path:
 def read_record(path: Path) -> Record | None:
     """The record of an earlier run, if there is a whole one."""
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        told = read_json(path, "it is made again")
         return Record(
             studies=[Study(**row) for row in told["studies"]],
             problems=[Problem(**row) for row in told["problems"]],
@@ -148,16 +156,17 @@ def read_record(path: Path) -> Record | None:
             series=[SeriesChoice(**row) for row in told["series"]],
             digest=told["digest"],
             key=told["key"],
+            acquisitions=[Acquisition(**row) for row in told.get("acquisitions", ())],
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return None
 
 
 def _curated(examination: Examination, digest: str) -> tuple[Record, Pictures]:
     """All measurements of an examination, written; or the reason why there is none."""
     try:
-        parts, series, problems = _measurements(examination)
-    except _NoCine as error:
+        parts, series, problems = measurements(examination)
+    except NoCine as error:
         problems = _named([*error.problems, _failure(error)], examination.name)
         failed = Study(examination.name, FAILED, subject=examination.subject, reason=str(error))
         return _counted(Record([failed], problems, [], error.series, digest, examination.key)), []
@@ -168,11 +177,12 @@ def _curated(examination: Examination, digest: str) -> tuple[Record, Pictures]:
         record.studies.extend(studies)
         record.problems.extend(found)
         record.used.extend(used)
+        record.acquisitions.extend(acquisition_of(s.study, members) for s in studies)
         pictures += taken
     return _counted(record), pictures
 
 
-class _NoCine(DataError):
+class NoCine(DataError):
     """An examination without a short-axis cine, with what is known about it."""
 
     def __init__(self, reason: str, series: list[SeriesChoice], problems: list[Problem]) -> None:
@@ -180,27 +190,41 @@ class _NoCine(DataError):
         self.series, self.problems = series, problems
 
 
-def _measurements(
+def measurements(
     examination: Examination,
 ) -> tuple[list[tuple[str, list[Slice]]], list[SeriesChoice], list[Problem]]:
-    """The measurements of the short-axis stack, what became of the series, and what was wrong so far."""
+    """The measurements of the short-axis stack, what became of the series, and what was wrong so far.
+
+    Raises
+    ------
+    NoCine
+        If there is no short-axis cine.
+    """
+    if examination.unclear:
+        raise NoCine(examination.unclear, [], [])
     name = examination.name
     slices, problems = find_slices(examination.images)
     rules = _rules_for(slices, examination.rules)
     selection = select_short_axis(slices, rules, series=examination.series)
-    series = {key: replace(choice, study=name) for key, choice in selection.series.items()}
+    series = {key: _told(choice, examination) for key, choice in selection.series.items()}
     if selection.failure:
-        raise _NoCine(selection.failure, list(series.values()), [])
+        raise NoCine(selection.failure, list(series.values()), [])
     problems = _of(problems, selection.slices)
     try:
         parallel, tilted = remove_tilted(selection.slices, rules)
     except DataError as error:
-        raise _NoCine(str(error), list(series.values()), problems) from None
+        raise NoCine(str(error), list(series.values()), problems) from None
     parts, repeated = split_repeats(parallel, rules, name)
     for suffix, members in parts:
         for s in members:
             series[series_key(s)] = replace(series[series_key(s)], study=name + suffix)
     return parts, list(series.values()), _by_part([*problems, *tilted, *repeated], parts, name)
+
+
+def _told(choice: SeriesChoice, examination: Examination) -> SeriesChoice:
+    """What became of a series, in words that may be written."""
+    told = choice.description if examination.rules.keep_ids else known_words(choice.description)
+    return replace(choice, study=examination.name, description=told)
 
 
 def _rules_for(slices: Sequence[Slice], rules: Rules) -> Rules:
@@ -254,7 +278,7 @@ def _study(name: str, subject: str, cine: Cine) -> Study:
 def _used_images(study: str, slices: list[Slice]) -> list[UsedImage]:
     """Where every frame comes from."""
     return [
-        UsedImage(study, z, t, image.series_number, image.name, image.frame)
+        UsedImage(study, z, t, image.series_number, image.label, image.frame, image.instance)
         for z, s in enumerate(slices)
         for t, image in enumerate(s.images)
     ]
@@ -262,8 +286,8 @@ def _used_images(study: str, slices: list[Slice]) -> list[UsedImage]:
 
 def _of(problems: list[Problem], slices: list[Slice]) -> list[Problem]:
     """Problems of the images that are used; those of other views are nobody's."""
-    names = {image.name for s in slices for image in s.images}
-    return [problem for problem in problems if problem.image in names]
+    labels = {image.label for s in slices for image in s.images}
+    return [problem for problem in problems if problem.image in labels]
 
 
 def _named(problems: list[Problem], study: str) -> list[Problem]:
@@ -273,7 +297,7 @@ def _named(problems: list[Problem], study: str) -> list[Problem]:
 
 def _by_part(problems: list[Problem], parts: list[tuple[str, list[Slice]]], name: str) -> list[Problem]:
     """Problems under the name of the measurement whose image they are about, else of the first."""
-    suffixes = {image.name: suffix for suffix, members in parts for s in members for image in s.images}
+    suffixes = {image.label: suffix for suffix, members in parts for s in members for image in s.images}
     return [replace(p, study=name + suffixes.get(p.image, parts[0][0])) for p in problems]
 
 
@@ -291,11 +315,13 @@ def _counted(record: Record) -> Record:
 def _digest(examination: Examination) -> str:
     """Changes when the images, the rules or the program change."""
     told = hashlib.sha256()
-    told.update(repr((cmrseg.__version__, examination.rules, examination.series)).encode())
+    told.update(
+        repr((cmrseg.__version__, examination.rules, examination.series, examination.unclear)).encode()
+    )
     told.update(repr((examination.name, examination.subject)).encode())
     for image in _in_order(examination.images):
         told.update(
-            repr((image.name, image.frame, image.instance_uid, image.position, image.trigger_ms)).encode()
+            repr((image.label, image.frame, image.instance_uid, image.position, image.trigger_ms)).encode()
         )
     return told.hexdigest()
 
@@ -306,8 +332,10 @@ def _in_order(images: Iterable[DicomImage]) -> list[DicomImage]:
 
 
 def _is_whole(record: Record, target: Path) -> bool:
-    """Whether all cines of a record are there."""
+    """Whether all cines of a record are there, and how they were acquired."""
     cines = [target / s.study / "sa.nii.gz" for s in record.studies if s.status == OK]
+    if cines and not record.acquisitions:  # of an earlier version
+        return False
     return all(path.is_file() and path.stat().st_size > 0 for path in cines)
 
 

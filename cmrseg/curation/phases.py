@@ -46,11 +46,11 @@ def _repaired(
         kind = kinds.EXTRA_FRAME if found > count else kinds.MISSING_FRAME
         phases = np.arange(found) * count / found
         problem = s.problem(kind, "resampled in time", f"{found} frames, expected: {count}")
-        return _at_phases(s, phases, count), [problem]
+        return _interpolated(s, phases, count), [problem]
     numbers = _frame_numbers(s, count, first_ms, step_ms)
     missing = sorted(set(range(count)) - set(numbers.tolist()))
     if rules.missing_frame == "resample":
-        done, repaired = "interpolated in time", _at_phases(s, numbers, count)
+        done, repaired = "interpolated in time", _interpolated(s, numbers, count)
     else:
         done, repaired = "previous frame copied", _with_copies(s, numbers, count)
     return repaired, [s.problem(kinds.MISSING_FRAME, done, f"frame: {number}") for number in missing]
@@ -103,9 +103,24 @@ def _with_copies(s: Slice, numbers: np.ndarray, count: int) -> Slice:
     )
 
 
-def _at_phases(s: Slice, phases: np.ndarray, count: int) -> Slice:
-    """Frames at whole phases, linear between those that there are; the heart beat is a circle."""
-    wanted = np.arange(count)
+def _interpolated(s: Slice, phases: np.ndarray, count: int) -> Slice:
+    """Frames at whole phases with their times."""
+    return replace(at_phases(s, phases, count), times_ms=_even_times(s, phases, count))
+
+
+def at_phases(s: Slice, phases: np.ndarray, count: int, wanted: np.ndarray | None = None) -> Slice:
+    """Frames at other phases, linear between those that there are; the heart beat is a circle.
+
+    Parameters
+    ----------
+    s
+        A slice.
+    phases
+        Of its frames, ascending, in frames of a cycle of ``count``.
+    wanted
+        The phases to return; whole ones by default.
+    """
+    wanted = np.arange(count) if wanted is None else wanted
     circle = np.concatenate([phases, [phases[0] + count]])
     wanted_on = np.where(wanted < phases[0], wanted + count, wanted)
     left = np.clip(np.searchsorted(circle, wanted_on, side="right") - 1, 0, len(phases) - 1)
@@ -116,12 +131,7 @@ def _at_phases(s: Slice, phases: np.ndarray, count: int) -> Slice:
     if s.frames.dtype.kind in "iu":
         frames = np.rint(frames).astype(s.frames.dtype)
     nearest = np.where(weight < 0.5, left, right)
-    return replace(
-        s,
-        frames=frames,
-        images=tuple(s.images[n] for n in nearest),
-        times_ms=_even_times(s, phases, count),
-    )
+    return replace(s, frames=frames, images=tuple(s.images[n] for n in nearest))
 
 
 def _even_times(s: Slice, phases: np.ndarray, count: int) -> np.ndarray:

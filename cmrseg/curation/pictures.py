@@ -33,8 +33,8 @@ Pictures = list[Picture]
 
 def take_pictures(before: Sequence[Slice], after: Sequence[Slice], problems: Sequence[Problem]) -> Pictures:
     """Pictures of the slices that a repair removed or resampled, one per kind of problem."""
-    by_image = {s.images[0].name: s for s in before}
-    now = {s.images[0].name: s for s in after}
+    by_image = {s.images[0].label: s for s in before}
+    now = {s.images[0].label: s for s in after}
     taken: dict[str, Picture] = {}
     for problem in problems:
         if problem.image in by_image and problem.problem not in taken:

@@ -58,7 +58,7 @@ def remove_collisions(slices: Sequence[Slice], rules: Rules) -> tuple[list[Slice
         kept[-1] = later
         problems.append(
             earlier.problem(
-                kinds.COLLISION, "slice removed", f"{distance:.3f} mm from {later.images[0].name}"
+                kinds.COLLISION, "slice removed", f"{distance:.3f} mm from {later.images[0].label}"
             )
         )
     return kept, problems

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cmrseg.cine import Cine
+from cmrseg.curation.cycle import synchronise
 from cmrseg.curation.grid import align, limit_size
 from cmrseg.curation.phases import equalise_phases
 from cmrseg.curation.pictures import Pictures, take_pictures
@@ -24,6 +25,7 @@ REPAIRS: tuple[Repair, ...] = (
     remove_collisions,
     remove_excess,
     align,
+    synchronise,
     equalise_phases,
     remove_excess,  # a slice with too few frames may have left a gap at the end
     fill_missing,

@@ -44,11 +44,7 @@ def split_repeats(
     else:
         parts = [("", list(slices))]
     if len(parts) < 2:
-        told = (
-            f"the rules name series of this study that it does not have: {by_hand[0].series}"
-            if by_hand
-            else ""
-        )
+        told = "the rules name series of this study that it does not have" if by_hand else ""
         return parts, [slices[0].problem(kinds.REPEATED, "not split", told)] * bool(by_hand)
     return parts, [
         members[0].problem(kinds.REPEATED, f"study split: {suffix}", f"{len(members)} slices")
@@ -72,7 +68,7 @@ def _is_of(s: Slice, measurement: Measurement) -> bool:
     return bool(names & measurement.names)
 
 
-def _told_spacing_mm(slices: list[Slice]) -> float:
+def told_spacing_mm(slices: Sequence[Slice]) -> float:
     """Distance of slices by the headers, 0 where they do not tell."""
     told = [s.images[0].slice_spacing_mm for s in slices if s.images[0].slice_spacing_mm > 0]
     return float(np.median(told)) if told else 0.0
@@ -84,7 +80,7 @@ def _divide(slices: list[Slice], rules: Rules) -> list[list[Slice]]:
     Of all cuts the one that leaves the fewest positions doubled is taken, the latest of several; it counts if
     both sides hold most of the positions, and both are divided further.
     """
-    distance_mm = max(rules.collision_mm, _SAME_PLACE * _told_spacing_mm(slices))
+    distance_mm = max(rules.collision_mm, _SAME_PLACE * told_spacing_mm(slices))
     where = position_numbers(slices, distance_mm).tolist()
 
     def doubled(cut: int) -> int:

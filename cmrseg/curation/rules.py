@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import re
-import tomllib
-from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from difflib import get_close_matches
 from pathlib import Path
-from typing import get_type_hints
 
-from cmrseg.problems import DataError
+from cmrseg.io.settings import read_toml, record, told_of
 
 _RANGE = re.compile(r"(.*?)(\d+)\.\.\1(\d+)")
+_MOST_NAMES = 10_000  # of one measurement
+_MOST_LETTERS = 200  # of a name or a range
+_REMEDY = "correct the rules"
 
 
 @dataclass(frozen=True)
@@ -41,13 +40,22 @@ class Measurement:
             or not all(isinstance(s, str) for s in self.series)
         ):
             raise ValueError(f"series of study {self.study} must be a list of names, got {self.series!r}")
-        if not self.names:
-            raise ValueError(f"series of study {self.study} is a range without members: {self.series}")
+        if too_long := next((entry for entry in self.series if len(entry) > _MOST_LETTERS), None):
+            raise ValueError(f"series of study {self.study}: no name is as long as {too_long[:40]}...")
+        expanded = sum(max(0, ns.stop - ns.start) for _, _, ns in map(_expanded, self.series))
+        if not 0 < expanded <= _MOST_NAMES:
+            raise ValueError(
+                f"series of study {self.study} must name 1 to {_MOST_NAMES} series, "
+                f"the ranges in it name {expanded}"
+            )
 
     @property
     def names(self) -> frozenset[str]:
         """The names of the series, ranges expanded."""
-        return frozenset(name for entry in self.series for name in _expanded(entry))
+        ranges = map(_expanded, self.series)
+        return frozenset(
+            f"{prefix}{n:0{digits}}" if digits else prefix for prefix, digits, ns in ranges for n in ns
+        )
 
 
 @dataclass(frozen=True)
@@ -170,47 +178,23 @@ def load_rules(path: Path) -> Rules:
     DataError
         If the file is missing or no TOML, or a rule is unknown or has a wrong value.
     """
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise DataError(f"rules {path} cannot be read: {error}") from None
-    try:
-        measurements = tuple(_record(Measurement, entry) for entry in _list(table.pop("measurements", [])))
-        return _record(Rules, {**table, "measurements": measurements})
-    except (TypeError, ValueError) as error:
-        raise DataError(f"rules {path}: {error}") from None
+    table = read_toml(path, _REMEDY)
+    with told_of(path, _REMEDY):
+        if isinstance(table.get("measurements"), dict):  # one table of that name
+            table["measurements"] = [table["measurements"]]
+        return record(Rules, table)
 
 
-def _expanded(entry: str) -> list[str]:
-    """The names of a range such as ``sax_12..sax_22``."""
+def _expanded(entry: str) -> tuple[str, int, range]:
+    """What the names of a range such as ``sax_12..sax_22`` begin with, their digits, and their numbers.
+
+    A name that is no range has no digits and one number.
+    """
     match = _RANGE.fullmatch(entry)
     if not match:
-        return [entry]
+        return entry, 0, range(1)
     prefix, start, stop = match.groups()
-    return [f"{prefix}{number:0{len(start)}}" for number in range(int(start), int(stop) + 1)]
-
-
-def _record(kind: type, table: Mapping[str, object]):
-    """A dataclass from a table of TOML."""
-    if not isinstance(table, dict):
-        raise ValueError(f"measurements must be [[measurements]] tables, got {table!r}")
-    hints = get_type_hints(kind)
-    for name, value in table.items():
-        if name not in hints:
-            near = get_close_matches(name, hints, 1)
-            raise ValueError(f"there is no rule '{name}'{f', did you mean {near[0]}?' if near else ''}")
-        if isinstance(value, bool) != (hints[name] is bool) or (
-            hints[name] is str and not isinstance(value, str)
-        ):
-            raise ValueError(f"{name} cannot be {value!r}")
-        if hints[name] in (int, float) and not isinstance(value, int if hints[name] is int else (int, float)):
-            raise ValueError(f"{name} must be a number, got {value!r}")
-    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in table.items()})
-
-
-def _list(value: object) -> list:
-    """A list, whatever stands there."""
-    return value if isinstance(value, list) else [value]
+    return prefix, len(start), range(int(start), int(stop) + 1)
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, fields
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 
 import pandas as pd
 
@@ -22,28 +22,33 @@ from cmrseg.curation.examination import (
     read_record,
     remove_cines,
 )
-from cmrseg.curation.grouping import free_name, group_images, is_version, patient_name, told_name
-from cmrseg.curation.privacy import (
-    REMOVED,
-    load_salt,
-    pseudonym,
-    redact,
-    without_identity,
-    without_words,
-    words_of,
+from cmrseg.curation.facts import Acquisition, person_of
+from cmrseg.curation.grouping import (
+    NO_KEY,
+    Group,
+    Key,
+    free_name,
+    group_images,
+    is_version,
+    patient_name,
+    told_name,
 )
+from cmrseg.curation.privacy import load_salt, pseudonym
+from cmrseg.curation.private_files import FILES, PRIVATE, Row, numbered, write_files, write_people
 from cmrseg.curation.rules import Rules
 from cmrseg.curation.selection import SeriesChoice
-from cmrseg.curation.source import File, open_source
-from cmrseg.io.atomic import remove_leftovers, write_table
-from cmrseg.io.dicom import DicomImage, NotAnImage, read_headers
-from cmrseg.parallel import map_studies
+from cmrseg.curation.source import File, archive_fault, is_archive, open_source
+from cmrseg.io.atomic import scratch_folder, write_table
+from cmrseg.io.dicom import DicomImage, NotAnImage, UnusableImage, read_headers
+from cmrseg.io.in_use import working_in, works_in
+from cmrseg.parallel import StepProgress, map_studies
 from cmrseg.problems import DataError, Problem, problem_table
 
+ACQUISITION = "acquisition"
 _FILES_AT_ONCE = 200
 _WORTH_PROCESSES = 10_000  # files
 _VISITS_A_DAY = 2
-Progress = Callable[[str, int, int], None]
+_WHERE = f" (its path: {PRIVATE}/{FILES})"
 Planes = Mapping[tuple[int, int], tuple[Path, int]]  # slice and frame -> file, number of the plane in it
 
 
@@ -60,7 +65,7 @@ class Options:
     names
         PatientID or StudyInstanceUID to the name of the study, where a user gives names.
     keep_ids
-        Whether studies are called by their PatientID and paths are told as they are.
+        Whether studies are called by their PatientID, and files and series as they are.
     jobs, scheduler
         Processes, or the address of a dask scheduler.
     """
@@ -102,15 +107,15 @@ class CurationRun:
 
 @dataclass(frozen=True)
 class Scan:
-    """What some files hold: image planes, damaged files with the reason, and how many are something else."""
+    """What some files hold: image planes; damaged files, why and whose they are; how many are other files."""
 
     images: list[DicomImage]
-    damaged: list[tuple[str, str]]
+    damaged: list[tuple[str, str, Key]]
     others: Counter[str]
 
 
 def curate(
-    source: Path, target: Path, *, options: Options | None = None, progress: Progress | None = None
+    source: Path, target: Path, *, options: Options | None = None, progress: StepProgress | None = None
 ) -> CurationRun:
     """Turn the DICOM files of a source into clean short-axis cines.
 
@@ -142,14 +147,27 @@ def curate(
         return curate_files(files, target, options=options, progress=progress)
 
 
-def source_files(source: Path, target: Path) -> AbstractContextManager[list[File]]:
-    """Files of a source, see `open_source`; what an archive holds is unpacked in the target meanwhile."""
-    remove_leftovers(target)
-    return open_source(source, target / RECORDS / "unpacked")
+@contextmanager
+def source_files(source: Path, target: Path) -> Iterator[list[File]]:
+    """Files of a source, see `open_source`; what an archive holds is unpacked in the target meanwhile.
+
+    Nobody else works in the target as long as they are open.
+    """
+    with (
+        working_in(target, "curate"),
+        scratch_folder(target / RECORDS / "unpacked") as scratch,
+        open_source(source, scratch) as files,
+    ):
+        yield files
 
 
+@works_in("target", "curate")
 def curate_files(
-    files: Sequence[File], target: Path, *, options: Options | None = None, progress: Progress | None = None
+    files: Sequence[File],
+    target: Path,
+    *,
+    options: Options | None = None,
+    progress: StepProgress | None = None,
 ) -> CurationRun:
     """`curate` for files that are open already: the sources of the result can be read as long as they are.
 
@@ -162,25 +180,41 @@ def curate_files(
     """
     options = options or Options()
     tell = progress or (lambda what, done, total: None)
-    scan = _scan(files, options, tell)
+    scan = scan_source(files, options, tell)
     if not scan.images and not scan.damaged:
-        raise DataError(f"no MR image among the {len(files)} file(s) of the source; name the DICOM folder")
-    damaged = _damaged(scan, options)
-    examinations = _examinations(scan.images, target, options)
-    notes, count = _notes(files, scan, examinations), len(examinations)
-    paths = {e.key: {image.name: image.path for image in e.images} for e in examinations}
+        raise DataError(
+            f"no MR image among the {len(files)} file(s) of the source ({_told(scan.others)}); name the "
+            "folder of the original DICOM images"
+        )
+    damaged, rows = _damaged(scan, options)
+    groups, told = group_images(scan.images, options.rules)
+    groups += _lost(scan, [problem.image for problem in damaged], where="" if options.tell else _WHERE)
+    examinations = _examinations(groups, target, options)
+    notes, count = [*_notes(files, scan, examinations), *told], len(examinations)
+    found = {e.key: {image.label: (image.path, image.name) for image in e.images} for e in examinations}
+    persons = {e.key: person_of(e.images[0]) for e in examinations if e.images}
     scan.images.clear()
     sources: dict[str, dict[tuple[int, int], tuple[Path, int]]] = defaultdict(dict)
+    people: list[tuple[str, str, float]] = []
     unreadable, waiting = len(damaged), _handed_out(examinations)
-    done = map_studies(curate_examination, waiting, jobs=options.jobs, scheduler=options.scheduler)
+    workers = {"jobs": options.jobs, "scheduler": options.scheduler}
+    done = map_studies(curate_examination, waiting, what="the curation of an examination", **workers)
     for number, record in enumerate(done, start=1):
         unreadable += sum(problem.problem == kinds.UNREADABLE for problem in record.problems)
         for study in record.studies:
             sources[study.study] = {}
+            rows += [(study.study, label, name) for label, (_, name) in found[record.key].items()]
+            if person := persons.get(record.key):
+                people.append((study.study, person.sex, person.age_years))
         for used in record.used:
-            sources[used.study][used.slice, used.frame] = paths[record.key][used.file], used.plane
+            sources[used.study][used.slice, used.frame] = found[record.key][used.file][0], used.plane
         tell("curating", number, count)
-    return _write_tables(target, damaged, notes, unreadable=unreadable, sources=sources)
+    run = _write_tables(target, damaged, notes, unreadable=unreadable, sources=sources)
+    kept = set(run.studies["study"]) - set(sources)
+    write_people(people, target, kept=kept)
+    if not options.tell:
+        write_files(rows, target, kept=kept)
+    return run
 
 
 def _handed_out(examinations: list[Examination]) -> Iterator[Examination]:
@@ -189,13 +223,14 @@ def _handed_out(examinations: list[Examination]) -> Iterator[Examination]:
         yield examinations.pop(0)
 
 
-def _scan(files: Sequence[File], options: Options, tell: Progress) -> Scan:
+def scan_source(files: Sequence[File], options: Options, tell: StepProgress) -> Scan:
     """Read the headers of all files."""
     chunks = [files[n : n + _FILES_AT_ONCE] for n in range(0, len(files), _FILES_AT_ONCE)]
     whole = Scan([], [], Counter())
     read = 0
     jobs = options.jobs if len(files) > _WORTH_PROCESSES else 1  # they take a second to start
-    for part in map_studies(scan_files, chunks, jobs=jobs, scheduler=options.scheduler):
+    what = f"the headers of {_FILES_AT_ONCE} files"
+    for part in map_studies(scan_files, chunks, what=what, jobs=jobs, scheduler=options.scheduler):
         whole.images.extend(part.images)
         whole.damaged.extend(part.damaged)
         whole.others.update(part.others)
@@ -211,30 +246,47 @@ def scan_files(files: Sequence[File]) -> Scan:
         try:
             scan.images.extend(read_headers(path, name))
         except NotAnImage as error:
-            scan.others[str(error)] += 1
+            if fault := is_archive(path) and archive_fault(path):
+                scan.damaged.append((name, fault, NO_KEY))
+            else:
+                scan.others[str(error)] += 1
+        except UnusableImage as error:
+            scan.damaged.append((name, str(error), (error.study_uid, error.patient_id)))
         except DataError as error:
-            scan.damaged.append((name, str(error)))
+            scan.damaged.append((name, str(error), NO_KEY))
     return scan
 
 
-def _examinations(images: Sequence[DicomImage], target: Path, options: Options) -> list[Examination]:
-    """Images by examination, under the names that they will have.
+def _lost(scan: Scan, labels: Sequence[str], *, where: str) -> list[Group]:
+    """Examinations of which no image can be used."""
+    seen = {(image.study_uid, image.patient_id) for image in scan.images} | {NO_KEY}
+    lost: defaultdict[Key, list[str]] = defaultdict(list)
+    for (_, reason, key), label in zip(sorted(scan.damaged), labels, strict=True):
+        if key not in seen:
+            lost[key].append(f"{label}{where}: {reason}")
+    return [
+        Group(key, [], f"none of {len(told)} file(s) can be used; {told[0]}") for key, told in lost.items()
+    ]
+
+
+def _examinations(groups: list[Group], target: Path, options: Options) -> list[Examination]:
+    """Examinations under the names that they will have; the groups are emptied.
 
     An examination that the target holds already keeps its name; cines under a name that it no longer has
     (the user has given another) are removed, and what lies beside them comes along.
     """
     pattern, names, salt = options.rules.study_pattern, dict(options.names), load_salt()
     known = {record.key: path for path, record in _records(target)}
-    groups = group_images(images, pattern)
-    keys = {key: pseudonym("\n".join(key), salt, prefix="K") for key in groups}
-    taken = {path.stem for path in known.values()}
-    words = words_of(image.identity for image in images)
+    keys = {group.key: pseudonym("\n".join(group.key), salt, prefix="K") for group in groups}
+    taken = {PRIVATE, *(path.stem for path in known.values())}
+    rules = replace(options.rules, keep_ids=options.tell)
     examinations = []
-    for key in list(groups):
-        members = groups.pop(key)
-        first = members[0]
-        told = told_name(members, pattern) if options.tell else pseudonym("\n".join(key), salt)
-        wanted = names.get(first.study_uid) or names.get(first.patient_id) or told
+    while groups:
+        group = groups.pop(0)
+        key, members = group.key, group.images
+        ids = (members[0].study_uid, members[0].patient_id) if members else key
+        told = told_name(group, pattern) if options.tell else pseudonym("\n".join(key), salt)
+        wanted = names.get(ids[0]) or names.get(ids[1]) or told
         before = known[keys[key]].stem if keys[key] in known else ""
         name = before if is_version(before, wanted) else free_name(wanted, taken)
         taken.add(name)
@@ -243,10 +295,11 @@ def _examinations(images: Sequence[DicomImage], target: Path, options: Options) 
                 name=name,
                 subject=patient_name(key, salt, tell=options.tell),
                 key=keys[key],
-                images=tuple(members if options.tell else without_identity(members, words)),
-                rules=options.rules,
+                images=tuple(numbered(members, tell=options.tell)),
+                rules=rules,
                 series=options.series,
                 target=target,
+                unclear="" if options.series and members else group.unclear,
             )
         )
     _remove_renamed(examinations, known, target)
@@ -274,35 +327,31 @@ def _records(target: Path) -> list[tuple[Path, Record]]:
     return [(path, record) for path in paths if (record := read_record(path))]
 
 
-def _damaged(scan: Scan, options: Options) -> list[Problem]:
-    """Damaged files as problems of no study; who is in a folder is told by the readable files in it."""
-    people: defaultdict[str, set[str]] = defaultdict(set)
-    for image in scan.images:
-        people[str(PurePosixPath(image.name).parent)].update(image.identity)
-    words = words_of(people.values())
-    names = {name: name if options.tell else _hidden(name, people, words) for name, _ in scan.damaged}
-    return [
-        Problem("", kinds.UNREADABLE, "file left out", names[name], reason)
-        for name, reason in sorted(scan.damaged)
+def _damaged(scan: Scan, options: Options) -> tuple[list[Problem], list[Row]]:
+    """Damaged files as problems of no study, and which they are."""
+    rows = [
+        ("", path if options.tell else f"damaged file {n}", path)
+        for n, (path, *_) in enumerate(sorted(scan.damaged), start=1)
     ]
+    reasons = [reason for _, reason, _ in sorted(scan.damaged)]
+    problems = [
+        Problem("", kinds.UNREADABLE, "file left out", label, reason)
+        for (_, label, _), reason in zip(rows, reasons, strict=True)
+    ]
+    return problems, rows
 
 
-def _hidden(name: str, people: Mapping[str, set[str]], words: Collection[str]) -> str:
-    """A path without its patient; nothing of it where no other file tells who that is (--keep-ids does)."""
-    path = PurePosixPath(name)
-    for parent in path.parents:
-        if str(parent) in people:
-            return without_words(redact(name, people[str(parent)]), words)
-    return REMOVED + path.suffix
+def _told(others: Mapping[str, int]) -> str:
+    """How many files are what."""
+    return ", ".join(f"{count} {reason}" for reason, count in sorted(others.items()))
 
 
 def _notes(files: Sequence[File], scan: Scan, examinations: Sequence[Examination]) -> list[str]:
     """What a user should know."""
     notes = [f"{len(files)} files, {len(scan.images)} MR images of {len(examinations)} examination(s)"]
     if scan.others:
-        told = ", ".join(f"{count} {reason}" for reason, count in sorted(scan.others.items()))
-        notes.append(f"left aside: {told}")
-    visits = Counter((e.subject, e.images[0].study_date) for e in examinations)
+        notes.append(f"left aside: {_told(scan.others)}")
+    visits = Counter((e.subject, e.images[0].study_date) for e in examinations if e.images)
     if visits and max(visits.values()) > _VISITS_A_DAY:
         notes.append(
             f"{max(visits.values())} examinations are of one patient and day: if StudyInstanceUIDs were "
@@ -340,6 +389,7 @@ def _write_tables(
         ("problems", problems),
         ("used_images", used),
         ("series", series),
+        (ACQUISITION, _table([a for r in records for a in r.acquisitions], Acquisition)),
     ):
         write_table(table, target / f"{name}.tsv")
     return CurationRun(studies, problems, series, notes, unreadable, sources)

@@ -87,9 +87,9 @@ def select_short_axis(slices: Sequence[Slice], rules: Rules, *, series: Sequence
         Numbers, descriptions or UIDs of the series to use instead of choosing; empty to choose.
     """
     wanted = [s for s in slices if _is_named(s, series)] if series else list(slices)
-    reasons = {s: _not_cine(s, rules) if s in wanted else "not named by --series" for s in slices}
+    reasons = {s: not_cine(s, rules) if s in wanted else "not named by --series" for s in slices}
     cines = [s for s in wanted if not reasons[s]]
-    stacks = _stacks(cines, rules)
+    stacks = parallel_stacks(cines, rules)
     if not stacks:
         is_unknown = bool(series) and not wanted
         failure = _no_such_series(slices) if is_unknown else _no_stack(slices, cines, reasons, rules)
@@ -120,7 +120,7 @@ def _no_such_series(slices: Sequence[Slice]) -> str:
     return f"no series has a name that --series gives; there are the series {there}"
 
 
-def _not_cine(s: Slice, rules: Rules) -> str:
+def not_cine(s: Slice, rules: Rules) -> str:
     """Why a slice is no cine; empty if it is one."""
     if len(s.images) < rules.min_phases:
         return f"{len(s.images)} phase(s), no cine"
@@ -142,7 +142,7 @@ def _is_dynamic(s: Slice) -> bool:
     return bool(beats and same_phase)
 
 
-def _stacks(slices: list[Slice], rules: Rules) -> list[list[Slice]]:
+def parallel_stacks(slices: list[Slice], rules: Rules) -> list[list[Slice]]:
     """Groups of parallel slices with enough positions, the largest first."""
     left, stacks = list(slices), []
     while left:
@@ -163,11 +163,21 @@ def _positions(slices: Sequence[Slice], rules: Rules) -> int:
 def _likeness(stack: list[Slice], cines: list[Slice], rules: Rules) -> tuple[bool, float]:
     """How much a stack looks like the short axis: by its place in the body; then by views, size, words."""
     normal = mean_normal(stack)
-    along = abs(float(normal @ LONG_AXIS / np.linalg.norm(LONG_AXIS)))
+    along = _along(normal)
     others = [s for s in cines if s not in set(stack)]
     upright = sum(abs(float(s.normal @ normal)) < _PERPENDICULAR for s in others)
     size = min(_positions(stack, rules), 8) / 8
-    return along >= _USUAL, along + min(upright, 3) / 6 + size + _description_hint(stack) / 4
+    return is_usual(normal), along + min(upright, 3) / 6 + size + _description_hint(stack) / 4
+
+
+def is_usual(normal: np.ndarray) -> bool:
+    """Whether a normal points along the usual long axis of a heart."""
+    return _along(normal) >= _USUAL
+
+
+def _along(normal: np.ndarray) -> float:
+    """Cosine of the angle between a normal and the usual long axis."""
+    return abs(float(normal @ LONG_AXIS / np.linalg.norm(LONG_AXIS)))
 
 
 def _description_hint(stack: list[Slice]) -> float:
@@ -254,7 +264,7 @@ def _series_choice(
     """One row of the table."""
     why = Counter(reasons[s] for s in members if s not in chosen).most_common(1)
     angle = angle_deg(members[0], normal)
-    doubt = "" if abs(float(normal @ LONG_AXIS)) >= _USUAL * np.linalg.norm(LONG_AXIS) else _DOUBT
+    doubt = "" if is_usual(normal) else _DOUBT
     return SeriesChoice(
         study="",
         series=members[0].images[0].series_number,

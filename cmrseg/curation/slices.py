@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import islice, pairwise
+from itertools import islice
+from typing import Any
 
 import numpy as np
 
 from cmrseg.curation import kinds
+from cmrseg.curation.timing import acquisitions, in_time, numbering, with_times
 from cmrseg.io.dicom import DicomImage
 from cmrseg.io.dicom_pixels import read_pixels
 from cmrseg.problems import DataError, Problem
 
 SAME_POSITION_MM = 0.05  # the rounding of positions in headers
-_SAME_TIME_MS = 0.5
-_MAX_REPEATS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +73,7 @@ class Slice:
 
     def problem(self, kind: str, resolution: str, extra_info: str = "") -> Problem:
         """What was wrong with this slice."""
-        return Problem("", kind, resolution, self.images[0].name, extra_info)
+        return Problem("", kind, resolution, self.images[0].label, extra_info)
 
 
 def find_slices(images: Iterable[DicomImage]) -> tuple[list[Slice], list[Problem]]:
@@ -92,13 +92,18 @@ def find_slices(images: Iterable[DicomImage]) -> tuple[list[Slice], list[Problem
     for image in _without_copies(images):
         geometry = tuple(round(value, 3) for value in (*image.orientation, *image.spacing))
         groups[(image.series_uid, image.kind, image.rows, image.columns, *geometry)].append(image)
-    slices, problems = [], []
+    slices, problems, positions = [], [], []
     for group in groups.values():
         for position in _positions(group):
-            for acquisition in _acquisitions(position):
-                found, problem = _slice(acquisition)
-                slices.append(found)
-                problems += problem
+            timed, problem = with_times(position)
+            positions.append(timed)
+            problems += problem
+    numbered = numbering(positions)
+    for position in positions:
+        for acquisition in acquisitions(position):
+            found, problem = _slice(acquisition, numbered)
+            slices += [found] * (found is not None)
+            problems += problem
     return sorted(slices, key=lambda s: s.when), problems
 
 
@@ -110,7 +115,7 @@ def load_frames(slices: Sequence[Slice]) -> tuple[list[Slice], list[Problem]]:
         read = list(islice(pixels, len(s.images)))
         good = [n for n, frame in enumerate(read) if not isinstance(frame, DataError)]
         problems += [
-            Problem("", kinds.UNREADABLE, "image left out", image.name, str(frame))
+            Problem("", kinds.UNREADABLE, "image left out", image.label, str(frame))
             for image, frame in zip(s.images, read, strict=True)
             if isinstance(frame, DataError)
         ]
@@ -122,7 +127,7 @@ def load_frames(slices: Sequence[Slice]) -> tuple[list[Slice], list[Problem]]:
     return loaded, problems
 
 
-def largest_mode(values: Sequence):
+def largest_mode(values: Sequence) -> Any:
     """The most frequent value; of equally frequent ones the largest, as in the published curation."""
     counts = Counter(values)
     return max(counts, key=lambda value: (counts[value], value))
@@ -205,61 +210,18 @@ def _cluster(values: np.ndarray, distance: float) -> np.ndarray:
     return labels
 
 
-def _acquisitions(images: list[DicomImage]) -> list[list[DicomImage]]:
-    """A series that measured one position more than once, as separate acquisitions.
-
-    They have acquisition numbers of their own, or the time after the R wave starts again.
-    """
-    if not all(math.isfinite(image.trigger_ms) for image in images):
-        return [images]
-    numbers: defaultdict[int, list[DicomImage]] = defaultdict(list)
-    for image in images:
-        numbers[image.acquisition].append(image)
-    by_number = [numbers[number] for number in sorted(numbers)]
-    if _are_repeats(by_number):
-        return by_number
-    ordered = sorted(images, key=lambda i: (i.instance, i.name, i.frame))
-    steps_ms = np.diff([image.trigger_ms for image in ordered])
-    if len({image.instance for image in ordered}) < len(ordered):
-        return _dealt_out(ordered)
-    starts = [0, *(np.flatnonzero(steps_ms < -_SAME_TIME_MS) + 1), len(ordered)]
-    by_time = [ordered[a:b] for a, b in pairwise(starts)]
-    if _are_repeats(by_time):
-        return by_time
-    return _dealt_out(ordered)
-
-
-def _are_repeats(parts: list[list[DicomImage]]) -> bool:
-    """Whether there are a few parts that each begin before half of the one before in the heart beat."""
-    if not 1 < len(parts) <= _MAX_REPEATS or min(map(len, parts)) < 2:
-        return False
-    spans = sorted((min(i.trigger_ms for i in p), max(i.trigger_ms for i in p)) for p in parts)
-    return all(late[0] < sum(early) / 2 for early, late in pairwise(spans))
-
-
-def _dealt_out(ordered: list[DicomImage]) -> list[list[DicomImage]]:
-    """Images that were made more than once: every time after the R wave occurs equally often.
-
-    Where every image has a time of day of its own, the times are merely rounded.
-    """
-    times = Counter(round(image.trigger_ms / _SAME_TIME_MS) for image in ordered)
-    repeats = set(times.values())
-    is_rounded = len({image.acquired_s for image in ordered}) == len(ordered)
-    if len(repeats) != 1 or repeats == {1} or len(times) < 2 or is_rounded:
-        return [ordered]
-    seen: Counter[int] = Counter()
-    parts: list[list[DicomImage]] = [[] for _ in range(repeats.pop())]
-    for image in sorted(ordered, key=lambda i: (i.acquired_s, i.instance, i.name)):
-        time = round(image.trigger_ms / _SAME_TIME_MS)
-        parts[seen[time]].append(image)
-        seen[time] += 1
-    return parts
-
-
-def _slice(images: list[DicomImage]) -> tuple[Slice, list[Problem]]:
-    """One acquisition in the order of time."""
-    ordered, times_ms, order = _in_time(images)
+def _slice(
+    images: list[DicomImage], numbered: Mapping[tuple[str, str], tuple[int, str]]
+) -> tuple[Slice | None, list[Problem]]:
+    """One acquisition in the order of time; none where that cannot be told."""
+    ordered, times_ms, order = in_time(images, numbered)
     first = ordered[0]
+    if not order and len(images) > 1:
+        _, other = numbered[
+            first.kind, first.sequence
+        ]  # an image that stays, so that the row finds its study
+        what = f"missing in all {len(images)} images; instance numbers contradict the times of other slices"
+        return None, [Problem("", kinds.TRIGGER_TIME, "slice removed", other, what)]
     found = Slice(
         images=tuple(ordered),
         frames=np.empty((0, 0, 0)),
@@ -271,33 +233,8 @@ def _slice(images: list[DicomImage]) -> tuple[Slice, list[Problem]]:
     )
     if order == "trigger time" or len(images) == 1:
         return found, []
+    if order.startswith("trigger time"):
+        return found, [found.problem(kinds.TRIGGER_TIME, f"ordered by {order}", "repeated")]
     told = sum(math.isfinite(image.trigger_ms) for image in images)
     what = "repeated" if told == len(images) else f"missing in {len(images) - told} of {len(images)} images"
     return found, [found.problem(kinds.TRIGGER_TIME, f"ordered by {order}", what)]
-
-
-def _in_time(images: list[DicomImage]) -> tuple[list[DicomImage], np.ndarray, str]:
-    """Images in the order of time, their times (ms), and by what they were ordered."""
-    by_instance = sorted(images, key=lambda i: (i.instance, i.name, i.frame))
-    instances = [image.instance for image in by_instance]
-    for name, key, scale in (("trigger time", "trigger_ms", 1.0), ("acquisition time", "acquired_s", 1000.0)):
-        times = np.array([getattr(image, key) for image in by_instance]) * scale
-        if np.isfinite(times).all() and len(set(np.round(times / _SAME_TIME_MS))) == len(times):
-            order = np.argsort(times, kind="stable")
-            if name == "trigger time" or _plausible_cycle(times[order], images):
-                start = 0 if name == "trigger time" else times[order[0]]
-                return [by_instance[n] for n in order], times[order] - start, name
-    interval = np.nanmedian([i.interval_ms for i in images]) if _has_interval(images) else math.nan
-    times = np.arange(len(images)) * interval / len(images)
-    return by_instance, times, "instance number" if len(set(instances)) == len(instances) else "file name"
-
-
-def _plausible_cycle(times_ms: np.ndarray, images: list[DicomImage]) -> bool:
-    """Whether times of day span one heart beat, and not the images of many."""
-    longest = 1.5 * np.nanmedian([i.interval_ms for i in images]) if _has_interval(images) else 3000.0
-    return bool(times_ms[-1] - times_ms[0] <= longest)
-
-
-def _has_interval(images: list[DicomImage]) -> bool:
-    """Whether any header tells the RR interval."""
-    return any(math.isfinite(image.interval_ms) for image in images)

@@ -45,7 +45,9 @@ IMAGE = DicomImage(
         "intercept": 0.0,
         "pixels": PixelData(0, "<u2"),
         "patient_id": "",
-        "identity": (),
+        "delay_ms": NAN,
+        "phase": -1,
+        "label": "x",
     }
 )
 
@@ -89,6 +91,7 @@ def make_slice(
             **{
                 "path": Path(f"{name}_{t}"),
                 "name": f"{name}_{t}",
+                "label": f"{name}_{t}",
                 "series_uid": f"series {series}",
                 "series_number": series,
                 "instance": t + 1 if instances is None else instances[t],

@@ -67,12 +67,12 @@ def test_measurements_are_read(tmp_path):
 
 
 def test_an_unknown_rule_is_refused_with_the_nearest_name(tmp_path):
-    with pytest.raises(DataError, match=r"no rule 'colision_mm', did you mean collision_mm\?"):
+    with pytest.raises(DataError, match=r"unknown setting 'colision_mm'; did you mean collision_mm"):
         load_rules(written(tmp_path, "colision_mm = 1"))
 
 
 def test_an_unknown_rule_without_a_near_name_is_refused(tmp_path):
-    with pytest.raises(DataError, match=r"no rule 'zzzz'$"):
+    with pytest.raises(DataError, match=r"unknown setting 'zzzz'; known: min_slices"):
         load_rules(written(tmp_path, "zzzz = 1"))
 
 
@@ -222,3 +222,14 @@ def is_told(default, cell):
     if default in ("", ()):
         return not re.search(r"\d", cell)
     return default in cell
+
+
+@pytest.mark.parametrize(
+    "series",
+    ["sax_1..sax_9999999999", f"1..{'9' * 60}", f"1..{'9' * 5000}", "a" * 100_000 + "1..2", "sax_9..sax_1"],
+    ids=["10^10", "60 digits", "5000 digits", "long", "backwards"],
+)
+def test_a_range_without_end_is_refused_before_it_is_expanded(tmp_path, series):
+    path = written(tmp_path, f'[[measurements]]\nstudy = "1"\nseries = ["{series}"]')
+    with pytest.raises(DataError, match=r"must name 1 to 10000 series|no name is as long"):
+        load_rules(path)

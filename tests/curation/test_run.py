@@ -120,6 +120,7 @@ def test_the_tables_have_the_columns_of_the_contract(source, tmp_path):
         "series",
         "file",
         "plane",
+        "instance",
     ]
 
 
@@ -426,7 +427,7 @@ def test_a_full_disk_leaves_no_half_file(source, tmp_path, monkeypatch):
     def full(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("cmrseg.io.images._write_nifti", full)
+    monkeypatch.setattr("cmrseg.io.images.write_nifti", full)
     with pytest.raises(OSError, match="No space left"):
         curate(source, tmp_path / "out", options=IDS)
     assert not [p for p in (tmp_path / "out").rglob("*") if p.is_file()]
@@ -552,9 +553,9 @@ def test_only_damaged_images_are_a_log_and_no_error(source, tmp_path):
     assert found.studies.empty
 
 
-def test_a_target_that_is_a_file_is_an_error_of_the_disk(source, tmp_path):
+def test_a_target_that_is_a_file_is_told(source, tmp_path):
     (tmp_path / "out").touch()
-    with pytest.raises(OSError, match=r"exists|Not a directory"):
+    with pytest.raises(DataError, match="is a file; name a folder"):
         curate(source, tmp_path / "out")
 
 

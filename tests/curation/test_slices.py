@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from cmrseg.curation.private_files import numbered
 from cmrseg.curation.slices import angle_deg, find_slices, largest_mode, load_frames, mean_normal
 from cmrseg.io.dicom import read_headers
 from cmrseg.phantom.dicom import dicom_datasets, write_datasets
@@ -196,11 +197,11 @@ def test_frames_are_read_in_the_order_of_time(cine, files):
 
 
 def test_a_frame_that_cannot_be_read_is_left_out_and_logged(cine, files):
-    slices, _ = find_slices(files)
+    slices, _ = find_slices(numbered(files))
     lost = slices[2].images[3]
     lost.path.write_bytes(lost.path.read_bytes()[:2000])
     loaded, (problem,) = load_frames(slices)
-    assert (problem.problem, problem.image) == ("unreadable", lost.name)
+    assert (problem.problem, problem.image) == ("unreadable", lost.label)
     assert [len(s.images) for s in loaded] == [8, 8, 7, 8, 8, 8, 8, 8]
     assert len(loaded[2].frames) == len(loaded[2].times_ms) == 7
     np.testing.assert_array_equal(loaded[2].frames[3], cine.array[:, :, 2, 4].T)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import io
+import lzma
 import os
 import shutil
 import tarfile
@@ -14,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cmrseg.curation.source import open_source
+from cmrseg.curation.source import archive_fault, holds_dicom, open_source
 from cmrseg.problems import DataError
 
 CONTENT = {"a/1": b"one", "a/b/2": b"two" * 1000, "c": b"", "ä ö/3.dcm": b"three"}
@@ -261,3 +263,167 @@ def test_pipes_and_broken_links_are_no_files(tree, tmp_path):
     os.mkfifo(tree / "pipe")
     (tree / "broken").symlink_to(tmp_path / "nowhere")
     assert content(tree, tmp_path / "scratch") == CONTENT
+
+
+def test_a_folder_that_cannot_be_listed_is_told_without_its_name(tree, tmp_path, monkeypatch):
+    listed = os.scandir
+
+    def scandir(path):
+        if str(path).endswith("/a"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert refusal(tree, tmp_path / "scratch").startswith("a folder of the source cannot be read (Perm")
+
+
+def test_an_archive_is_refused_without_its_name(tmp_path):
+    path = tmp_path / "Mustermann.zip"
+    path.write_bytes(b"PK")
+    assert "Mustermann" not in refusal(path, tmp_path / "scratch")
+
+
+# What unpacks to more than it is
+
+
+def zip_of(path, size, method=zipfile.ZIP_DEFLATED, members=1):
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for number in range(members):
+            archive.writestr(f"{number}.dcm", bytes(size))
+    return path
+
+
+def tar_of(path, size, mode):
+    with tarfile.open(path, mode) as archive:
+        info = tarfile.TarInfo("1.dcm")
+        info.size = size
+        archive.addfile(info, io.BytesIO(bytes(size)))
+    return path
+
+
+@pytest.fixture
+def little(monkeypatch):
+    monkeypatch.setattr("cmrseg.curation.source._ALWAYS", 1 << 20)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_zip_bomb_is_refused_by_its_claim(little, tmp_path, method):
+    bomb = zip_of(tmp_path / "a.zip", 1 << 22, method)
+    assert "unpacks to more than 1 MB" in refusal(bomb, tmp_path / "scratch")
+
+
+def test_a_zip_that_claims_many_files_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("cmrseg.curation.source._MOST_MEMBERS", 5)
+    assert "more than 5 files" in refusal(zip_of(tmp_path / "a.zip", 0, members=6), tmp_path / "scratch")
+
+
+def test_an_archive_larger_than_the_disk_is_refused_before_it_is_unpacked(tmp_path, monkeypatch):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(0, 0, (256 << 20) + 1000))
+    archive = zip_of(tmp_path / "a.zip", 2000, zipfile.ZIP_STORED)
+    assert "too small to unpack" in refusal(archive, tmp_path / "scratch")
+
+
+@pytest.mark.parametrize("kind", ["gz", "bz2", "xz"])
+def test_a_packed_tar_bomb_is_refused_while_it_is_read(little, tmp_path, kind):
+    bomb = tar_of(tmp_path / f"a.tar.{kind}", 1 << 22, f"w:{kind}")
+    assert "unpacks to more than 1 MB" in refusal(bomb, tmp_path / "scratch")
+
+
+@pytest.mark.parametrize("kind", ["gz", "xz"])
+def test_zeros_behind_the_members_of_a_tar_are_not_read_without_end(little, tmp_path, kind):
+    plain = tar_of(tmp_path / "a.tar", 100, "w:").read_bytes() + bytes(1 << 22)
+    bomb = tmp_path / f"b.tar.{kind}"
+    bomb.write_bytes({"gz": gzip.compress, "xz": lzma.compress}[kind](plain))
+    assert "unpacks to more than 1 MB" in refusal(bomb, tmp_path / "scratch")
+
+
+def test_a_sparse_member_is_refused_by_what_it_becomes(tmp_path):
+    info = tarfile.TarInfo("1.dcm")
+    info.pax_headers = {
+        "GNU.sparse.major": "0",
+        "GNU.sparse.minor": "1",
+        "GNU.sparse.map": f"0,0,{10 << 30},0",
+        "GNU.sparse.size": str(10 << 30),
+        "GNU.sparse.realsize": str(10 << 30),
+    }
+    with tarfile.open(tmp_path / "a.tar", "w", format=tarfile.PAX_FORMAT) as archive:
+        archive.addfile(info, io.BytesIO())
+    assert "unpacks to more than" in refusal(tmp_path / "a.tar", tmp_path / "scratch")
+
+
+def test_a_header_of_a_tar_that_asks_for_memory_is_refused(tmp_path):
+    info = tarfile.TarInfo("x")
+    info.type, info.size = tarfile.XHDTYPE, 100 << 20
+    (tmp_path / "a.tar.gz").write_bytes(gzip.compress(info.tobuf(tarfile.USTAR_FORMAT) + bytes(100 << 20)))
+    assert "archive" in refusal(tmp_path / "a.tar.gz", tmp_path / "scratch")
+
+
+# Archives in a folder, as UK Biobank hands them out
+
+
+@pytest.fixture
+def archives(tree, tmp_path):
+    """A folder of two archives, one of which holds a path that leads out of it."""
+    folder = tmp_path / "archives"
+    folder.mkdir()
+    shutil.move(packed(tree, ".zip"), folder / "1.zip")
+    with zipfile.ZipFile(folder / "2.zip", "w") as other:
+        other.writestr("../../out.dcm", b"out")
+    return folder
+
+
+def test_archives_of_a_folder_are_opened(archives, tmp_path):
+    expected = {f"1.zip/{name}": data for name, data in CONTENT.items()} | {"2.zip/out.dcm": b"out"}
+    assert holds_dicom(archives)
+    assert content(archives, tmp_path / "scratch") == expected
+    assert not (tmp_path / "scratch").exists()
+    assert not list(tmp_path.rglob("out.dcm"))
+
+
+def test_a_tar_archive_in_a_folder_is_opened(tree, tmp_path):
+    (tmp_path / "archives").mkdir()
+    shutil.move(packed(tree, ".tar.gz"), tmp_path / "archives" / "1.tar.gz")
+    assert set(content(tmp_path / "archives", tmp_path / "scratch")) == {f"1.tar.gz/{n}" for n in CONTENT}
+
+
+def test_a_damaged_archive_of_a_folder_is_left_as_it_is_and_the_others_are_opened(archives, tmp_path):
+    whole = (archives / "1.zip").read_bytes()
+    (archives / "1.zip").write_bytes(whole[: len(whole) // 2])
+    assert set(content(archives, tmp_path / "scratch")) == {"1.zip", "2.zip/out.dcm"}
+    assert "archive" in archive_fault(archives / "1.zip")
+
+
+def test_nothing_of_an_archive_is_written_to_see_what_it_holds(archives, monkeypatch):
+    def written(*_):
+        raise AssertionError("raw data that a kill would leave behind")
+
+    monkeypatch.setattr("cmrseg.curation.source._copied", written)
+    monkeypatch.setattr("tempfile.mkdtemp", written)
+    assert holds_dicom(archives)
+    assert holds_dicom(archives / "1.zip")
+
+
+def test_why_an_archive_of_a_folder_was_not_opened_is_told_as_it_is(little, archives, tmp_path):
+    bomb = tar_of(archives / "3.tar.gz", 1 << 22, "w:gz")
+    assert "3.tar.gz" in content(archives, tmp_path / "scratch")
+    assert "unpacks to more than 1 MB" in archive_fault(bomb)
+    assert "free some space" in archive_fault(archives / "1.zip")  # which is whole
+
+
+def test_an_archive_without_dicom_is_no_dicom_source(tmp_path):
+    (tmp_path / "data").mkdir()
+    with zipfile.ZipFile(tmp_path / "data" / "code.zip", "w") as other:
+        other.writestr("a.py", b"print()")
+    assert not holds_dicom(tmp_path / "data")
+    assert set(content(tmp_path / "data", tmp_path / "scratch")) == {"code.zip"}
+    assert archive_fault(tmp_path / "data" / "code.zip") == ""
+
+
+def test_a_zip_whose_directory_points_before_its_beginning_is_damaged(tmp_path):
+    path = zip_of(tmp_path / "a.zip", 100)
+    whole = bytearray(path.read_bytes())
+    at = whole.rindex(b"PK\x05\x06") + 16
+    whole[at : at + 4] = (int.from_bytes(whole[at : at + 4], "little") + 10_000).to_bytes(4, "little")
+    path.write_bytes(whole)
+    assert "damaged" in refusal(path, tmp_path / "scratch")

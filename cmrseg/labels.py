@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from enum import IntEnum
 from types import MappingProxyType
@@ -11,7 +11,14 @@ import numpy as np
 
 
 class Label(IntEnum):
-    """The label ids of every mask that cmrseg writes."""
+    """The label ids of every mask that cmrseg writes.
+
+    Examples
+    --------
+    >>> import cmrseg
+    >>> [label.name for label in cmrseg.Label]
+    ['BACKGROUND', 'LV', 'MYO', 'RV']
+    """
 
     BACKGROUND = 0
     LV = 1
@@ -19,6 +26,7 @@ class Label(IntEnum):
     RV = 3
 
 
+MOST_ID = 65535  # of a label in a file: masks are of 8 or 16 bit
 _ROUNDING = 1e-3  # resampling and scaled headers leave labels such as 1.0000001
 STRUCTURES = (Label.LV, Label.MYO, Label.RV)
 
@@ -34,7 +42,7 @@ SCHEMES: Mapping[str, Mapping[int, Label]] = MappingProxyType(
 )
 
 
-def near_matches(name: str, known: list[str]) -> str:
+def near_matches(name: str, known: Sequence[str]) -> str:
     """A hint for an unknown name: the near matches, or all the known names."""
     by_lower = {k.lower(): k for k in known}
     close = [by_lower[n] for n in get_close_matches(name.lower(), by_lower, n=3, cutoff=0.4)]
@@ -44,16 +52,49 @@ def near_matches(name: str, known: list[str]) -> str:
 def get_scheme(name: str) -> Mapping[int, Label]:
     """Label scheme by name, or spelled out such as ``LV=1,MYO=2``.
 
+    Of ``acdc:LV,MYO`` only these structures are read, all others are background.
+
     Raises
     ------
     ValueError
         If there is no such scheme; near matches are named.
     """
+    name, colon, kept = name.partition(":")
+    if colon:
+        wanted = parse_structures(kept)
+        return {
+            value: label if label.name in wanted else Label.BACKGROUND
+            for value, label in get_scheme(name).items()
+        }
     if "=" in name:
         return _spelled_out(name)
     if name not in SCHEMES:
         raise ValueError(f"unknown label scheme '{name}'; {near_matches(name, sorted(SCHEMES))}")
     return SCHEMES[name]
+
+
+def parse_structures(text: str) -> tuple[str, ...]:
+    """Names of structures such as ``LV,MYO``, in the order of their ids.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or one is unknown.
+    """
+    names = {name.strip().upper() for name in text.split(",") if name.strip()}
+    known = [structure.name for structure in STRUCTURES]
+    if unknown := sorted(names - set(known)):
+        raise ValueError(f"unknown structure '{unknown[0][:40]}'; {near_matches(unknown[0], known)}")
+    if not names:
+        raise ValueError(f"name at least one structure: {', '.join(known)}")
+    return tuple(name for name in known if name in names)
+
+
+def scheme_of(name: str, structures: Iterable[str]) -> str:
+    """Name of a label scheme of which some structures only are read, see `get_scheme`."""
+    whole, colon, before = name.partition(":")
+    kept = [s for s in structures if not colon or s in parse_structures(before)]
+    return f"{whole}:{','.join(kept)}"
 
 
 def _spelled_out(text: str) -> Mapping[int, Label]:
@@ -63,6 +104,8 @@ def _spelled_out(text: str) -> Mapping[int, Label]:
         structure, _, value = pair.partition("=")
         if structure.strip().upper() not in Label.__members__ or not value.strip().isdigit():
             raise ValueError(f"label scheme '{text}': '{pair}' is not of the form LV=1, MYO=2 or RV=3")
+        if len(value.strip()) > len(str(MOST_ID)) or int(value) > MOST_ID:
+            raise ValueError(f"label values of a mask go up to {MOST_ID}, '{pair[:40]}' is more")
         scheme[int(value)] = Label[structure.strip().upper()]
     return scheme
 

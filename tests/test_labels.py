@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cmrseg.labels import Label, get_scheme, near_matches, remap
+from cmrseg.labels import Label, get_scheme, near_matches, parse_structures, remap, scheme_of, structures_of
 
 
 def test_acdc_swaps_the_ventricles():
@@ -52,6 +52,23 @@ def test_a_scheme_can_be_spelled_out():
 def test_a_misspelled_scheme_is_refused_with_its_text(text):
     with pytest.raises(ValueError, match=f"label scheme '{text}'.*not of the form LV=1"):
         get_scheme(text)
+
+
+def test_some_structures_of_a_scheme_are_read_and_the_others_are_background():
+    assert get_scheme("acdc:LV,MYO") == {0: 0, 1: Label.BACKGROUND, 2: Label.MYO, 3: Label.LV}
+    assert get_scheme("LV=5,RV=7:LV") == {0: 0, 5: Label.LV, 7: Label.BACKGROUND}
+    assert structures_of(["acdc:LV,MYO"]) == (Label.LV, Label.MYO)
+
+
+def test_structures_are_named_in_any_order_and_case():
+    assert parse_structures(" myo,LV") == ("LV", "MYO")
+    assert scheme_of(scheme_of("acdc", ("LV", "MYO")), ("LV", "RV")) == "acdc:LV"
+
+
+@pytest.mark.parametrize(("text", "told"), [("LW", "unknown structure 'LW'"), ("", "at least one structure")])
+def test_structures_that_do_not_exist_are_refused(text, told):
+    with pytest.raises(ValueError, match=told):
+        parse_structures(text)
 
 
 def test_an_unknown_scheme_names_its_near_match():

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from cmrseg.data.augment_strong import StrongAugment, augment_strong
+# fastai and torch are imported where they are used: models are opened without them.
 
-# fastai is imported where it is used: a recipe name can be read without it.
+Flips = tuple[tuple[int, ...], ...]  # axes of an image (h, w); none is the image as it is
+ONCE: Flips = ((),)
 
 
 def paper_transforms(*, rotation_degrees: float, flip: bool) -> list[Any]:
-    """fastai batch transforms of the paper: rotation, zoom 1.2, lighting 0.4, zeros outside.
+    """fastai batch transforms of the authors: warp, rotation, zoom 1.2, lighting 0.4, zeros outside.
+
+    Their scripts call fastai 1's ``get_transforms(do_flip, max_rotate, max_lighting=0.4, max_zoom=1.2)`` and
+    leave the rest as it is: a perspective warp of up to 0.2 that the paper does not name, 0.75 as the chance
+    of warp, rotation, zoom, brightness and contrast (each for itself), 0.5 as that of the flip. fastai 2 has
+    the same numbers. Its warp draws two magnitudes (left-right and up-down, each with that chance), where
+    fastai 1 drew one for every side; all other ranges are equal.
 
     Parameters
     ----------
@@ -28,7 +35,8 @@ def paper_transforms(*, rotation_degrees: float, flip: bool) -> list[Any]:
 
     References
     ----------
-    Ankenbrand et al. 2021, II.C.
+    Ankenbrand et al. 2021, II.C, and their training scripts: github.com/chfc-cmi/cmr-seg-tl,
+    ``code/kaggle/train_fastai_segmentation.py`` and ``code/7T/transfer_learning.ipynb``.
     """
     from fastai.vision.augment import PadMode, aug_transforms
 
@@ -38,16 +46,22 @@ def paper_transforms(*, rotation_degrees: float, flip: bool) -> list[Any]:
             max_rotate=rotation_degrees,
             max_zoom=1.2,
             max_lighting=0.4,
-            max_warp=0,
+            max_warp=0.2,
+            p_affine=0.75,
+            p_lighting=0.75,
             pad_mode=PadMode.Zeros,
         )
     )
 
 
-def strong_transforms(spec: StrongAugment) -> list[Any]:
-    """One fastai batch transform that applies `augment_strong`."""
+def strong_transforms(**ranges: Any) -> list[Any]:
+    """One fastai batch transform that applies `augment_strong`; ranges as of `StrongAugment`."""
     from fastai.torch_core import TensorImage, TensorMask
     from fasttransform import ItemTransform
+
+    from cmrseg.data.augment_strong import StrongAugment, augment_strong
+
+    spec = StrongAugment(**ranges)
 
     class StrongTransform(ItemTransform):
         """Warp and change grey values of training batches."""
@@ -61,17 +75,47 @@ def strong_transforms(spec: StrongAugment) -> list[Any]:
     return [StrongTransform()]
 
 
-# s4: s3 for one scanner, which writes all its images in one orientation and at one scale.
-ONE_ORIENTATION = StrongAugment(
-    rotation_max_degrees=20, flip_probability=0, scale_min_ratio=0.8, scale_max_ratio=1.25
-)
-AUGMENTATIONS: Mapping[str, Callable[[int], list[Any]]] = MappingProxyType(
+@dataclass(frozen=True)
+class Augmentation:
+    """What a recipe's augmentation does to training images, and what a model that saw it may be asked.
+
+    Attributes
+    ----------
+    transforms
+        From the size of the training images in pixels to fastai's transforms of batches.
+    field_ratio
+        Side of the field that is read over that of the training images: those that shift and zoom out crop
+        from a wider one, so that they show tissue rather than black.
+    flips
+        Axes ``(h, w)`` of the flips that it teaches: prediction may average over these and no others.
+    """
+
+    transforms: Callable[[int], list[Any]]
+    field_ratio: float = 1.0
+    flips: Flips = ONCE
+
+
+# s4 is s3 for one scanner, which writes all its images in one orientation and at one scale.
+AUGMENTATIONS: Mapping[str, Augmentation] = MappingProxyType(
     {
-        "s1": lambda size: paper_transforms(rotation_degrees=20, flip=False),
-        "s2": lambda size: paper_transforms(rotation_degrees=90, flip=True),
-        "s3": lambda size: strong_transforms(StrongAugment(crop_px=size)),
-        "s4": lambda size: strong_transforms(replace(ONE_ORIENTATION, crop_px=size)),
+        "s1": Augmentation(lambda size: paper_transforms(rotation_degrees=20, flip=False)),
+        "s2": Augmentation(lambda size: paper_transforms(rotation_degrees=90, flip=True), flips=((), (-1,))),
+        "s3": Augmentation(lambda size: strong_transforms(crop_px=size), 1.4, ((), (-1,), (-2,), (-2, -1))),
+        "s4": Augmentation(
+            lambda size: strong_transforms(
+                crop_px=size,
+                rotation_max_degrees=20,
+                flip_probability=0,
+                scale_min_ratio=0.8,
+                scale_max_ratio=1.25,
+            ),
+            1.4,
+        ),
     }
 )
-# s3 and s4 crop from a wider field, so that zooming out and shifting show tissue rather than black.
-FIELD_RATIO: Mapping[str, float] = MappingProxyType({"s1": 1.0, "s2": 1.0, "s3": 1.4, "s4": 1.4})
+
+
+def flips_of(recipe: str) -> Flips:
+    """Flips that the augmentation in a recipe's name teaches, for models that do not say themselves."""
+    augmentation = AUGMENTATIONS.get("".join(recipe.split("_")[3:4]))  # architecture_loss_set_augmentation
+    return ONCE if augmentation is None else augmentation.flips

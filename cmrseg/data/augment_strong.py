@@ -14,6 +14,8 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
+from cmrseg.partial_labels import join_codes, split_codes
+
 Draw = Callable[..., Tensor]  # (*shape) -> uniform numbers in [0, 1), on the images' device
 
 
@@ -58,9 +60,10 @@ def augment_strong(
     Parameters
     ----------
     images
-        Shape ``(b, c, h, w)``, grey values in [0, 1]; the channels of one image share every change.
+        Shape ``(b, c, h, w)``, grey values in [0, 1]; the channels of one image, neighbours or the slices of
+        a stack, share every change.
     masks
-        Label ids, integers of shape ``(b, h, w)``.
+        Label ids, integers of shape ``(b, h, w)``, or ``(b, c, h, w)`` of every slice of a stack.
     spec
         Ranges and probabilities; the defaults when None.
     generator
@@ -68,8 +71,8 @@ def augment_strong(
 
     Returns
     -------
-    Images ``(b, c, crop_px, crop_px)`` in [0, 1] and masks ``(b, crop_px, crop_px)``, of the dtypes given;
-    ``h`` and ``w`` are kept when ``crop_px`` is None.
+    Images ``(b, c, crop_px, crop_px)`` in [0, 1] and masks ``(b, crop_px, crop_px)`` (of stacks with their
+    slices), of the dtypes given; ``h`` and ``w`` are kept when ``crop_px`` is None.
 
     Raises
     ------
@@ -78,25 +81,29 @@ def augment_strong(
     """
     spec = StrongAugment() if spec is None else spec
     images, masks, dtype = images.as_subclass(Tensor), masks.as_subclass(Tensor), images.dtype
-    if images.ndim != 4 or masks.shape != (images.shape[0], *images.shape[2:]):
+    if images.ndim != 4 or masks.shape not in (images[:, 0].shape, images.shape):
         raise ValueError(
-            "images must be (b, c, h, w) and masks (b, h, w), "
+            "images must be (b, c, h, w) and masks (b, h, w) or (b, c, h, w), "
             f"got {tuple(images.shape)} and {tuple(masks.shape)}"
         )
     images = images.float()  # positions in pixels do not fit into half precision
     draw = _drawer(images, generator)
-    images = reverse_slices(images, spec, draw)
-    images, masks = warp(images, masks, random_grid(images.shape, spec, draw))
-    return change_grey_values(images, spec, draw).to(dtype), masks
+    images, masks = reverse_slices(images, masks, spec, draw)
+    plain, codes = split_codes(masks.reshape(-1, *masks.shape[-2:]))
+    images, plain = warp(images, plain.view(masks.shape), random_grid(images.shape, spec, draw))
+    warped = join_codes(plain.reshape(-1, *plain.shape[-2:]), codes).view(plain.shape)
+    return change_grey_values(images, spec, draw).to(dtype), warped
 
 
-def reverse_slices(images: Tensor, spec: StrongAugment, draw: Draw) -> Tensor:
-    """Swap the neighbours above and below: some data sets go from base to apex, others from apex to base.
+def reverse_slices(images: Tensor, masks: Tensor, spec: StrongAugment, draw: Draw) -> tuple[Tensor, Tensor]:
+    """Swap the slices above and below: some data sets go from base to apex, others from apex to base.
 
     Parameters
     ----------
     images
-        Shape ``(b, c, h, w)``, neighbouring slices as channels.
+        Shape ``(b, c, h, w)``, neighbouring slices, or those of a stack, as channels.
+    masks
+        Of the slice in the middle ``(b, h, w)``, or of every slice ``(b, c, h, w)``.
     spec
         Probability.
     draw
@@ -104,10 +111,12 @@ def reverse_slices(images: Tensor, spec: StrongAugment, draw: Draw) -> Tensor:
 
     Returns
     -------
-    Images of the same shape.
+    Images and masks of the same shapes.
     """
     chosen = draw(len(images), 1, 1, 1) < spec.reverse_probability
-    return torch.where(chosen, images.flip(1), images)
+    if masks.ndim == 4:
+        masks = torch.where(chosen, masks.flip(1), masks)
+    return torch.where(chosen, images.flip(1), images), masks
 
 
 def random_grid(shape: tuple[int, ...], spec: StrongAugment, draw: Draw) -> Tensor:
@@ -144,20 +153,33 @@ def warp(images: Tensor, masks: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
     images
         Shape ``(b, c, h, w)``.
     masks
-        Label ids, shape ``(b, h, w)``.
+        Label ids, shape ``(b, h, w)`` or, of every slice of a stack, ``(b, c, h, w)``.
     grid
         Positions in units of ``grid_sample``, shape ``(b, h_out, w_out, 2)``.
 
     Returns
     -------
-    Images ``(b, c, h_out, w_out)`` and masks ``(b, h_out, w_out)``.
+    Images ``(b, c, h_out, w_out)`` and masks ``(b, h_out, w_out)`` or ``(b, c, h_out, w_out)``.
     """
+    if masks.ndim == 4:
+        return _warp_stacks(images, masks, grid)
     structures = F.one_hot(masks.long())[..., 1:].permute(0, 3, 1, 2).to(images)
     both = torch.cat([images, structures], dim=1)
     both = F.grid_sample(both, grid.to(images), mode="bilinear", padding_mode="zeros", align_corners=False)
     images, structures = both[:, : images.shape[1]], both[:, images.shape[1] :]
     background = 1 - structures.sum(dim=1, keepdim=True)
     return images, torch.cat([background, structures], dim=1).argmax(dim=1).to(masks.dtype)
+
+
+def _warp_stacks(images: Tensor, masks: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
+    """Every slice of a stack by the one grid of the stack."""
+    slices = masks.shape[1]
+    flat, labels = warp(
+        images.reshape(-1, 1, *images.shape[2:]),
+        masks.reshape(-1, *masks.shape[2:]),
+        grid.repeat_interleave(slices, dim=0),
+    )
+    return flat.view(-1, slices, *flat.shape[2:]), labels.view(-1, slices, *labels.shape[1:])
 
 
 def change_grey_values(images: Tensor, spec: StrongAugment, draw: Draw) -> Tensor:

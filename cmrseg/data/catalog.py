@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
@@ -11,11 +12,12 @@ import numpy as np
 import pandas as pd
 
 from cmrseg.cine import Cine
-from cmrseg.data.layouts import ALL, ImageFile, list_images, png_file, pseudo_label_notes
+from cmrseg.data.catalog_rows import grid_notes, list_files, readable_rows, spacing_notes
+from cmrseg.data.joining import join_parts
 from cmrseg.data.splits import apply_splits, draw_splits, leak_notes, patients_of
 from cmrseg.io.images import is_nifti, load_image, load_mask, read_grid, stem
-from cmrseg.labels import get_scheme
-from cmrseg.problems import DataError, Problem, existing_folder
+from cmrseg.labels import Label, scheme_of
+from cmrseg.problems import DataError, Problem
 
 COLUMNS = (
     "subject", "frame", "phase", "slice", "image", "mask", "dx", "dy", "dz", "split", "labels",
@@ -49,8 +51,8 @@ class VolumeRef:
 
     @property
     def is_stack(self) -> bool:
-        """Whether one file holds all slices (NIfTI), or every slice has its own (PNG)."""
-        return is_nifti(self.image)
+        """Whether one file holds all slices, or every slice has its own, as PNG always has."""
+        return is_nifti(self.image) and len(set(self.images)) == 1
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,19 @@ class Catalog:
         """The images that have a mask."""
         return replace(self, table=self.table[self.table["mask"] != ""])
 
+    def only_structures(self, structures: Sequence[str]) -> Catalog:
+        """The same images, of whose masks some structures are read and the others are background.
+
+        Parameters
+        ----------
+        structures
+            Such as LV and MYO; none keeps all.
+        """
+        if not structures:
+            return self
+        schemes = {name: scheme_of(name, structures) for name in self.table["labels"].unique()}
+        return replace(self, table=self.table.assign(labels=self.table["labels"].map(schemes)))
+
     def volumes(self) -> list[VolumeRef]:
         """Volumes in the order of subjects and frames."""
         groups = self.table.groupby(["subject", "frame", "phase", "split", "labels"], sort=True)
@@ -104,6 +119,15 @@ class Catalog:
         for volume in self.volumes():
             studies.setdefault((volume.subject, volume.images), []).append(volume)
         return [tuple(study) for study in studies.values()]
+
+    def cines(self) -> list[tuple[VolumeRef, ...]]:
+        """As `studies`, but frames of a subject that have a file each together, too."""
+        found = []
+        for _, group in groupby(self.studies(), key=lambda study: study[0].subject):
+            studies = list(group)
+            is_per_frame = all(len(study) == 1 for study in studies)
+            found += [tuple(study[0] for study in studies)] if is_per_frame else studies
+        return found
 
 
 def read_catalog(
@@ -130,13 +154,27 @@ def read_catalog(
     ------
     DataError
         If the folder is missing or empty, its layout is unknown, or no image can be read.
+
+    Examples
+    --------
+    >>> import cmrseg
+    >>> len(cmrseg.read_catalog(cmrseg.synthetic_data()).studies())
+    2
     """
-    files, notes = _files(root, labels, masks)
-    rows, problems = _readable_rows(files)
+    files, notes = list_files(root, labels, masks)
+    files, joined, gaps = join_parts(files)
+    rows, problems = readable_rows(files)
+    problems = [*gaps, *problems]
     if not rows:
         raise DataError(problems[0].extra_info if problems else f"no images in {root}")
     table, split_notes = apply_splits(pd.DataFrame(rows, columns=list(COLUMNS)), root)
-    notes += [*_spacing_notes(table), *leak_notes(table, patients_of(table, root)), *split_notes]
+    notes += [
+        *joined,
+        *grid_notes(table),
+        *spacing_notes(table),
+        *leak_notes(table, patients_of(table, root)),
+        *split_notes,
+    ]
     catalog = Catalog(table, problems, notes, root)
     return catalog.select(splits) if splits else catalog
 
@@ -160,8 +198,22 @@ def assign_splits(catalog: Catalog, *, seed: int) -> Catalog:
     if {"train", "val"} <= set(catalog.table["split"]):
         return catalog
     patients = patients_of(catalog.table, catalog.root)
-    table, note = draw_splits(catalog.table, seed=seed, patients=patients)
+    structures = _structures_of_patients(catalog, patients)
+    table, note = draw_splits(catalog.table, seed=seed, patients=patients, structures=structures)
     return replace(catalog, table=table, notes=[*catalog.notes, note])
+
+
+def _structures_of_patients(catalog: Catalog, patients: pd.Series) -> dict[str, set[str]]:
+    """Names of the structures that the masks of every patient hold; unreadable masks are told elsewhere."""
+    patient = dict(zip(catalog.table["subject"], patients, strict=True))
+    found: dict[str, set[str]] = {}
+    for study in catalog.with_masks().studies():
+        with suppress(DataError):
+            present = np.unique(load_volume_mask(*study).array)
+            found.setdefault(patient[study[0].subject], set()).update(
+                Label(int(n)).name for n in present if n
+            )
+    return found
 
 
 def load_volume_image(*refs: VolumeRef) -> Cine:
@@ -200,8 +252,9 @@ def load_volume_mask(*refs: VolumeRef) -> Cine:
         if not ref.has_masks:
             raise DataError(f"{ref.subject} frame {ref.frame} has no mask beside {ref.image}")
     parts = []
-    for (masks, scheme), group in groupby(refs, key=lambda ref: (ref.masks, ref.labels)):
-        files = [load_mask(path, scheme) for path in dict.fromkeys(masks) if path]
+    for (masks, images, scheme), group in groupby(refs, key=lambda ref: (ref.masks, ref.images, ref.labels)):
+        pairs = dict.fromkeys(zip(masks, images, strict=True))
+        files = [load_mask(mask, scheme, image=image) for mask, image in pairs if mask]
         parts.append(_load_frames(list(group), files))
     if len(parts) == 1:
         return parts[0]
@@ -216,7 +269,8 @@ def load_whole_image(*refs: VolumeRef) -> tuple[Cine, list[int]]:
     Parameters
     ----------
     refs
-        Frames that share their files, as `Catalog.studies` groups them.
+        Frames that share their files, as `Catalog.studies` groups them, or that have a file each, as
+        `Catalog.cines` does.
 
     Returns
     -------
@@ -228,14 +282,16 @@ def load_whole_image(*refs: VolumeRef) -> tuple[Cine, list[int]]:
         If a file cannot be read or the slices differ in size.
     """
     ref = refs[0]
+    if len({other.images for other in refs}) > 1:
+        return _joined([load_whole_image(other) for other in refs], ref.subject)
     if not ref.is_stack:
-        return load_volume_image(*refs), [ref.frame]
+        return load_volume_image(*refs), [other.frame for other in refs]
     cine = replace(load_image(ref.image), spacing=ref.spacing)
     n_frames = cine.array.shape[3]
     return cine, list(range(n_frames)) if n_frames > 1 else [ref.frame]
 
 
-def prediction_path(out: Path, subject: str, image: Path) -> Path:
+def prediction_path(out: Path, subject: str, image: Path, *, alone: bool = True) -> Path:
     """Where the mask of an image file goes.
 
     Parameters
@@ -246,6 +302,8 @@ def prediction_path(out: Path, subject: str, image: Path) -> Path:
         Becomes a folder of that name.
     image
         A 4D cine becomes ``seg.nii.gz``; a single frame keeps its name.
+    alone
+        Whether the file holds all slices.
 
     Returns
     -------
@@ -256,8 +314,8 @@ def prediction_path(out: Path, subject: str, image: Path) -> Path:
         raise DataError(f"subject '{subject}' cannot name a folder; rename it in the data")
     if not is_nifti(image):
         return folder / f"{stem(image)}_seg.png"
-    cine = read_grid(image)[0][3] > 1 if image.exists() else image.name == "sa.nii.gz"
-    return folder / ("seg.nii.gz" if cine else f"{stem(image)}_seg.nii.gz")
+    cine = read_grid(image).shape[3] > 1 if image.exists() else image.name == "sa.nii.gz"
+    return folder / ("seg.nii.gz" if cine and alone else f"{stem(image)}_seg.nii.gz")
 
 
 def _volume(key: tuple, rows: pd.DataFrame) -> VolumeRef:
@@ -279,123 +337,39 @@ def _volume(key: tuple, rows: pd.DataFrame) -> VolumeRef:
 
 def _load_frames(refs: Sequence[VolumeRef], files: list[Cine]) -> Cine:
     """Slices of some frames from one stack, or from one file per slice."""
-    ref, first = refs[0], files[0]
-    shapes = {c.array.shape[:2] for c in files}
-    if len(shapes) > 1:
-        raise DataError(f"{ref.subject} frame {ref.frame}: slices of different size {sorted(shapes)}")
-    if not ref.is_stack:
-        return Cine(np.concatenate([c.array for c in files], axis=2), ref.spacing, first.affine)
-    if first.array.shape[2] <= max(ref.slices):
+    ref = refs[0]
+    sizes = {(*c.array.shape[:2], c.array.shape[3]) for c in files}
+    if len(sizes) > 1:
         raise DataError(
-            f"{ref.subject} frame {ref.frame}: slice {max(ref.slices)} is not in {ref.image.name}"
+            f"{ref.subject} frame {ref.frame}: slices of different size {sorted(s[:2] for s in sizes)}"
         )
-    is_cine = first.array.shape[3] > 1
+    stack = files[0] if ref.is_stack else _stack(files)
+    slices = list(ref.slices) if ref.is_stack else list(range(len(files)))
+    if stack.array.shape[2] <= max(slices):
+        raise DataError(f"{ref.subject} frame {ref.frame}: slice {max(slices)} is not in {ref.image.name}")
+    is_cine = stack.array.shape[3] > 1
     frames = [r.frame if is_cine else 0 for r in refs]
-    if first.array.shape[3] <= max(frames):
+    if stack.array.shape[3] <= max(frames):
         raise DataError(f"{ref.subject}: frame {max(frames)} is not in {ref.image.name}")
-    times = tuple(first.frame_times_ms[f] for f in frames) if first.frame_times_ms else ()
-    return Cine(first.array[:, :, list(ref.slices)][..., frames], ref.spacing, first.affine, times)
+    times = tuple(stack.frame_times_ms[f] for f in frames) if stack.frame_times_ms else ()
+    return Cine(stack.array[:, :, slices][..., frames], ref.spacing, stack.affine, times)
 
 
-def _files(root: Path, labels: str | None, masks: bool) -> tuple[list[ImageFile], list[str]]:
-    """Image files of a folder, or a single one, and notes."""
-    if labels is not None:
-        get_scheme(labels)
-    if root.is_file():
-        files, notes = [_single_file(root)], []
-    else:
-        files, notes = list_images(existing_folder(root, "data"))
-    if not masks:
-        return [replace(file, mask=None) for file in files], notes
-    notes += pseudo_label_notes(files)
-    if labels is not None:
-        return [replace(file, labels=labels) for file in files], notes
-    if any(file.mask and not file.labels for file in files):
-        raise DataError(
-            f"dataset.json of {root} names no left ventricle; name the ids with --labels, as LV=1,MYO=2,RV=3"
-        )
-    return files, notes
+def _stack(files: list[Cine]) -> Cine:
+    """One cine from one file per slice; where they are placed, they lie as far apart as the files say."""
+    affine = files[0].affine.copy()
+    step = (files[-1].affine[:3, 3] - affine[:3, 3]) / max(len(files) - 1, 1)
+    if step.any():
+        affine[:3, 2] = step
+    array = np.concatenate([cine.array for cine in files], axis=2)
+    return replace(files[0], array=array, affine=affine, axes=None)
 
 
-def _single_file(path: Path) -> ImageFile:
-    """The only image file of a data set."""
-    if is_nifti(path):
-        return ImageFile(_study_name(path), path)
-    if path.suffix.lower() != ".png":
-        raise DataError(f"{path} is neither NIfTI nor PNG; DICOM folders are turned into NIfTI first")
-    return png_file(path, path.parent)
-
-
-def _study_name(path: Path) -> str:
-    """A curated cine is named by its folder, any other file by itself."""
-    return path.resolve().parent.name if path.name == "sa.nii.gz" else stem(path)
-
-
-def _readable_rows(files: Sequence[ImageFile]) -> tuple[list[tuple], list[Problem]]:
-    """Rows of the files that can be read and that are no second image of the same slice."""
-    rows, problems, seen = [], [], {}
-    for file in files:
-        try:
-            new = _rows(file)
-        except DataError as error:
-            problems.append(Problem(file.subject, "unreadable", "left out", file.image.name, str(error)))
-            continue
-        first = next((seen[row[:4]] for row in new if row[:4] in seen), None)
-        if first is not None:
-            problems.append(_duplicate(file, first))
-            continue
-        seen |= {row[:4]: file.image for row in new}
-        rows += new
-    return rows, problems
-
-
-def _duplicate(file: ImageFile, first: Path) -> Problem:
-    """A second image of the same subject, frame and slice."""
-    info = f"{file.image} is the same subject, frame and slice as {first}; delete one or tell them apart"
-    return Problem(file.subject, "duplicate image", "left out", file.image.name, info)
-
-
-def _rows(file: ImageFile) -> list[tuple]:
-    """One row per 2D image of a file, after a look at the headers."""
-    shape, spacing = read_grid(file.image)
-    _check_mask_grid(file, shape)
-    spacing = tuple(a if a > 0 else b for a, b in zip(file.spacing, spacing, strict=True))
-    slices = range(shape[2]) if file.slice == ALL else [file.slice]
-    frames = range(shape[3]) if file.frame == ALL else [file.frame]
-    mask = "" if file.mask is None else str(file.mask)
-    return [
-        (file.subject, t, file.phase, z, str(file.image), mask, *spacing, file.split, file.labels)
-        for t in frames
-        for z in slices
-    ]
-
-
-def _check_mask_grid(file: ImageFile, shape: tuple[int, int, int, int]) -> None:
-    """A mask has the shape of its image, or of one frame where the data set says which."""
-    if file.mask is None:
-        return
-    mask_shape = read_grid(file.mask)[0]
-    one_frame = file.frame != ALL and mask_shape == (*shape[:3], 1)
-    if mask_shape != shape and not one_frame:
-        raise DataError(
-            f"mask {file.mask} of shape {_times(mask_shape)} does not fit its image of shape {_times(shape)}"
-            "; export both on one grid"
-        )
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    """Shape as ``216 x 256 x 10``."""
-    return " x ".join(map(str, shape[:3] if shape[3] == 1 else shape))
-
-
-def _spacing_notes(table: pd.DataFrame) -> list[str]:
-    """How many subjects have no pixel size or slice distance, and what follows."""
-    no_pixel = table["dx"].isna() | table["dy"].isna()
-    pixel = table.loc[no_pixel, "subject"].nunique()
-    distance = table.loc[table["dz"].isna() & ~no_pixel, "subject"].nunique()
-    pixel_note = (
-        f"pixel size unknown for {pixel} subject(s) (PNG, or a header of 1 x 1 x 1 mm): "
-        "pixels are taken as they are, and nothing is measured in mm or ml"
-    )
-    distance_note = f"slice distance unknown for {distance} subject(s) (2D NIfTI): nothing is measured in ml"
-    return [pixel_note] * bool(pixel) + [distance_note] * bool(distance)
+def _joined(parts: list[tuple[Cine, list[int]]], subject: str) -> tuple[Cine, list[int]]:
+    """One cine from one file per frame."""
+    cines = [cine for cine, _ in parts]
+    if len({(cine.array.shape[:3], str(cine.spacing)) for cine in cines}) > 1:
+        raise DataError(f"{subject}: its frames differ in size or spacing, so that they are no cine")
+    array = np.concatenate([cine.array for cine in cines], axis=3)
+    cine = replace(cines[0], array=array, frame_times_ms=(), axes=None)
+    return cine, [number for _, numbers in parts for number in numbers]

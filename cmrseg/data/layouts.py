@@ -6,42 +6,26 @@ grid looks like and how it is split is the catalog's business.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
-import pandas as pd
-
+from cmrseg.data.catalog_csv import read_catalog_csv
+from cmrseg.data.image_file import ALL, ImageFile
 from cmrseg.data.names import SPLIT_FOLDERS, case_name, nnunet_scheme, slice_name
-from cmrseg.io.images import UNKNOWN_SPACING, is_nifti, stem
+from cmrseg.io.images import is_nifti, stem
+from cmrseg.io.settings import read_json, told_of
 from cmrseg.labels import Label
 from cmrseg.problems import DataError
 
-ALL = -1  # every frame, or every slice, of the file
 _NIFTI = "**/*.nii*"
 _PNG = "**/*.[pP][nN][gG]"
+_ENDING = re.compile(r"\.[A-Za-z0-9][A-Za-z0-9.]{0,15}")
+TEACHER = "teacher.json"  # of `cmrseg label`: whose masks lie in the folders beside it
 LOOSE_FILES = ("NIfTI files", "PNG files")  # layouts that say nothing of how files belong together
-
-
-@dataclass(frozen=True)
-class ImageFile:
-    """One image file of a data set, with its mask if there is one.
-
-    ``labels`` is empty where the layout should tell the label scheme and does not; where ``spacing`` (mm)
-    is not above 0, that of the file counts.
-    """
-
-    subject: str
-    image: Path
-    mask: Path | None = None
-    labels: str = "cmrseg"
-    frame: int = ALL
-    phase: str = ""
-    slice: int = ALL
-    split: str = ""
-    spacing: tuple[float, float, float] = UNKNOWN_SPACING
 
 
 @dataclass(frozen=True)
@@ -62,13 +46,46 @@ def find_layout(root: Path) -> Layout:
     DataError
         If no layout is recognised.
     """
-    for layout in LAYOUTS:
+    layouts = known_layouts()
+    for layout in layouts:
         if layout.found(root):
             return layout
     raise DataError(
-        f"no known data layout in {root}; expected one of: {', '.join(x.name for x in LAYOUTS)}"
+        f"no known data layout in {root}; expected one of: {', '.join(x.name for x in layouts)}"
         " (see README, Data)"
     )
+
+
+def known_layouts() -> tuple[Layout, ...]:
+    """All layouts in the order in which they are tried: ours, those of installed packages, loose files.
+
+    A package registers a `Layout` as an entry point of the group ``cmrseg.layouts``.
+
+    Raises
+    ------
+    DataError
+        If one cannot be loaded.
+    """
+    loose = tuple(layout for layout in LAYOUTS if layout.name in LOOSE_FILES)
+    ours = tuple(layout for layout in LAYOUTS if layout.name not in LOOSE_FILES)
+    return (*ours, *_installed_layouts(), *loose)
+
+
+@cache
+def _installed_layouts() -> tuple[Layout, ...]:
+    return tuple(_loaded(point) for point in entry_points(group="cmrseg.layouts"))
+
+
+def _loaded(point: EntryPoint) -> Layout:
+    """The layout of another package."""
+    remedy = f"mend or uninstall the package of the layout '{point.name}' ({point.value})"
+    try:
+        layout = point.load()
+    except Exception as error:  # whatever a foreign module raises
+        raise DataError(f"{remedy}: it cannot be loaded ({type(error).__name__}: {error})") from error
+    if not isinstance(layout, Layout):
+        raise DataError(f"{remedy}: it is no Layout but {type(layout).__name__}")
+    return layout
 
 
 def list_images(root: Path) -> tuple[list[ImageFile], list[str]]:
@@ -92,54 +109,9 @@ def pseudo_label_notes(files: list[ImageFile]) -> list[str]:
     return [note] if pseudo else []
 
 
-def read_table(path: Path, types: Mapping[str, type] | type, *, separator: str = ",") -> pd.DataFrame:
-    """A table of text.
-
-    Raises
-    ------
-    DataError
-        If it is empty, no UTF-8 text, or holds text where numbers are needed.
-    """
-    try:
-        return pd.read_csv(path, dtype=types, sep=separator)
-    except ValueError as error:  # those of pandas for bad tables are kinds of it
-        reason = str(error).splitlines()[0]
-        raise DataError(f"{path} cannot be read as a table ({reason})") from None
-
-
-def _catalog_csv(root: Path) -> Iterator[ImageFile]:
-    """cmrseg's own table; paths are relative to it, only `subject` and `image` are required."""
-    path = root / "catalog.csv"
-    texts = dict.fromkeys(("subject", "image", "phase", "split", "mask", "labels"), str)
-    table = read_table(path, {**texts, **dict.fromkeys(("frame", "slice", "dx", "dy", "dz"), float)})
-    missing = {"subject", "image"} - set(table.columns)
-    if missing:
-        raise DataError(f"{path} lacks the column {', '.join(sorted(missing))}; see README, Data")
-    if table[["subject", "image"]].isna().any(axis=None):
-        raise DataError(f"{path} has a row without subject or image; fill it in or delete it")
-    empty = {"mask": "", "phase": "", "split": "", "labels": "cmrseg", "frame": ALL, "slice": ALL}
-    table = table.fillna(empty)
-    for row in table.itertuples():
-        mask = getattr(row, "mask", "")
-        spacing = tuple(float(getattr(row, name, float("nan"))) for name in ("dx", "dy", "dz"))
-        yield ImageFile(
-            subject=row.subject,
-            image=root / row.image,
-            mask=root / mask if mask else None,
-            labels=getattr(row, "labels", "cmrseg"),
-            frame=int(getattr(row, "frame", ALL)),
-            phase=getattr(row, "phase", ""),
-            slice=int(getattr(row, "slice", ALL)),
-            split=getattr(row, "split", ""),
-            spacing=spacing,  # type: ignore[arg-type]
-        )
-
-
 def _nnunet(root: Path) -> Iterator[ImageFile]:
     """nnU-Net raw: imagesTr / labelsTr (and imagesTs), label names in dataset.json."""
-    header = _nnunet_header(root)
-    ending = header.get("file_ending", ".nii.gz")
-    labels, _ = nnunet_scheme(header.get("labels", {}))
+    ending, labels, _ = _nnunet_header(root)
     for images, masks, split in (("imagesTr", "labelsTr", ""), ("imagesTs", "labelsTs", "test")):
         for image in _visible(root / images, f"*_0000{ending}"):
             case = image.name[: -len(f"_0000{ending}")]
@@ -158,16 +130,19 @@ def _nnunet(root: Path) -> Iterator[ImageFile]:
 
 def _nnunet_notes(root: Path) -> list[str]:
     """Which structures of dataset.json count as background."""
-    unknown = nnunet_scheme(_nnunet_header(root).get("labels", {}))[1]
+    *_, unknown = _nnunet_header(root)
     return [f"structures that count as background: {', '.join(unknown)}"] if unknown else []
 
 
-def _nnunet_header(root: Path) -> dict:
-    """What dataset.json says."""
-    try:
-        return json.loads((root / "dataset.json").read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{root / 'dataset.json'} cannot be read ({error}); export it again") from None
+def _nnunet_header(root: Path) -> tuple[str, str, list[str]]:
+    """What dataset.json says: the ending of files, the label scheme, the structures without a place in it."""
+    path, remedy = root / "dataset.json", "export it again"
+    header = read_json(path, remedy)
+    with told_of(path, remedy):
+        ending = header.get("file_ending", ".nii.gz")
+        if not isinstance(ending, str) or not _ENDING.fullmatch(ending):
+            raise ValueError(f"file_ending must be like .nii.gz, got {str(ending)[:40]!r}")
+        return ending, *nnunet_scheme(header.get("labels", {}))
 
 
 def _paper_png(root: Path) -> Iterator[ImageFile]:
@@ -259,9 +234,9 @@ def _curated(root: Path) -> Iterator[ImageFile]:
 def _pseudo_label_scheme(root: Path) -> str:
     """Scheme of the structures that the teacher of `cmrseg label` knew, by teacher.json."""
     try:
-        known = json.loads((root / "teacher.json").read_text(encoding="utf-8"))["structures"]
+        known = read_json(root / TEACHER, "")["structures"]
         return ",".join(f"{name}={int(Label[name])}" for name in known) or "cmrseg"
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError):
         return "cmrseg"
 
 
@@ -304,10 +279,32 @@ def _unnamed_note(files: list[ImageFile], root: Path) -> list[str]:
     ] * bool(others)
 
 
+_MASK_WORDS = re.compile(
+    r"(?<![a-z])(seg|segm|segmentation|gt|mask|masks|label|labels|truth|contours?|annotations?|manual)(?![a-z])",
+    re.IGNORECASE,
+)
+
+
 def _is_a_mask(path: Path) -> bool:
+    """Whether its name says that it is a mask, such as one below the input of `cmrseg predict`."""
+    return _is_written_mask(path) or bool(_MASK_WORDS.search(stem(path)))
+
+
+def _is_written_mask(path: Path) -> bool:
     """Whether it is a mask that `cmrseg predict`, `cmrseg label` or ukbb_cardiac wrote below its input."""
     name = stem(path)
     return name == "seg" or name.endswith("_seg") or name.startswith(("seg_sa", "seg_la"))
+
+
+def _mask_notes(root: Path) -> list[str]:
+    """Which files are left out as masks by their names."""
+    masks = [path for pattern in (_NIFTI, _PNG) for path in _visible(root, pattern) if _is_a_mask(path)]
+    named = [path for path in masks if not _is_written_mask(path)]
+    return (
+        [f"{len(named)} file(s) are masks by their names and are not segmented: {named[0].name}"]
+        if named
+        else []
+    )
 
 
 def _told_apart(files: list[ImageFile], root: Path, *, above: int = 0) -> Iterator[ImageFile]:
@@ -345,7 +342,7 @@ def _beside(image: Path, name: str) -> Path | None:
 
 
 LAYOUTS = (
-    Layout("catalog.csv", lambda r: (r / "catalog.csv").exists(), _catalog_csv),
+    Layout("catalog.csv", lambda r: (r / "catalog.csv").exists(), read_catalog_csv),
     Layout("nnU-Net raw (dataset.json)", lambda r: (r / "dataset.json").exists(), _nnunet, _nnunet_notes),
     Layout(
         "images/ + masks/ PNG pairs",
@@ -355,6 +352,6 @@ LAYOUTS = (
     Layout("ACDC", lambda r: any(_acdc(r)), _split_by_folder(_acdc)),
     Layout("M&Ms", lambda r: any(_mnms(r)), _split_by_folder(_mnms)),
     Layout("curated studies (<study>/sa.nii.gz)", lambda r: any(_curated(r)), _curated),
-    Layout(LOOSE_FILES[0], lambda r: any(_visible(r, _NIFTI)), _nifti_folder),
-    Layout(LOOSE_FILES[1], lambda r: any(_visible(r, _PNG)), _png_folder),
+    Layout(LOOSE_FILES[0], lambda r: any(_visible(r, _NIFTI)), _nifti_folder, _mask_notes),
+    Layout(LOOSE_FILES[1], lambda r: any(_visible(r, _PNG)), _png_folder, _mask_notes),
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from cmrseg.labels import MOST_ID
+
 # Names of folders, in small letters, that are splits rather than subjects.
 SPLIT_FOLDERS = {
     "train": "train",
@@ -40,9 +42,18 @@ def nnunet_scheme(labels: Mapping[str, object]) -> tuple[str, list[str]]:
     -------
     Scheme such as ``RV=1,MYO=2,LV=3``, empty when no left ventricle is named; and the names of the
     structures that become background. Where two names mean one structure, the first is used.
+
+    Raises
+    ------
+    ValueError
+        If that is no table of names, or a label value is one that no mask holds.
     """
+    if not isinstance(labels, Mapping):
+        raise ValueError(f"labels must be a table of names and label values, got {str(labels)[:40]!r}")
     named = {str(k): v for k, v in labels.items() if isinstance(v, int)}
-    named |= {str(v): int(k) for k, v in labels.items() if isinstance(v, str) and str(k).isdigit()}
+    named |= {str(v): int(k) for k, v in labels.items() if isinstance(v, str) and str(k).isdecimal()}
+    if wrong := next((name for name, v in named.items() if not 0 <= v <= MOST_ID), None):
+        raise ValueError(f"the label value of {wrong[:40]!r} must be from 0 to {MOST_ID}")
     found: dict[str, int] = {}
     unknown = {name: number for name, number in named.items() if number}
     for name in list(unknown):

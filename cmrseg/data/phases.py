@@ -41,7 +41,7 @@ def extreme_frames(images: pd.DataFrame) -> pd.DataFrame:
     return found.assign(reason=reasons.mask(n_frames < 2, "only one frame"))
 
 
-def ed_es_frames(pixels: pd.DataFrame) -> tuple[pd.DataFrame, list[Problem]]:
+def ed_es_of_pixels(pixels: pd.DataFrame) -> tuple[pd.DataFrame, list[Problem]]:
     """Frames of end-diastole and end-systole from the LV pixels of every image.
 
     Parameters
@@ -85,7 +85,7 @@ def ed_es_of_catalog(catalog: Catalog) -> tuple[pd.DataFrame, list[Problem]]:
     named = _named_frames(catalog.table)
     others = catalog.table[~catalog.table["subject"].isin(named["Id"])]
     pixels, problems = _lv_pixels(replace(catalog, table=others))
-    measured, unclear = ed_es_frames(pixels)
+    measured, unclear = ed_es_of_pixels(pixels)
     frames = [table for table in (named, measured) if not table.empty]
     both = pd.concat(frames) if frames else named
     return both.sort_values("Id", ignore_index=True), [*problems, *unclear]

@@ -50,7 +50,8 @@ def find_predictions(
     if not all(found):
         reader = _second_reader(predicted, scheme)
         found = [
-            other or reader.get((ref.subject, ref.frame)) for ref, other in zip(refs, found, strict=True)
+            other or _beside(ref, reader.get((ref.subject, ref.frame)))
+            for ref, other in zip(refs, found, strict=True)
         ]
     pairs = [(ref, other) for ref, other in zip(refs, found, strict=True) if other]
     if not pairs:
@@ -61,7 +62,7 @@ def find_predictions(
 
 def _written_for(ref: VolumeRef, predicted: Path, root: Path | None, scheme: str | None) -> VolumeRef | None:
     """Prediction as cmrseg names it, or as the true masks are named, with or without their folders."""
-    written = tuple(prediction_path(predicted, ref.subject, image) for image in ref.images)
+    written = _written_paths(ref, predicted)
     if all(path.is_file() for path in written):
         return replace(ref, masks=written, labels=scheme or "cmrseg")
     folders = [f for f in reversed(ref.masks[0].parents) if root is not None and f.is_relative_to(root)]
@@ -70,6 +71,12 @@ def _written_for(ref: VolumeRef, predicted: Path, root: Path | None, scheme: str
         if len(copied) == len(ref.masks) and all(path.is_file() for path in copied):
             return replace(ref, masks=copied, labels=scheme or ref.labels)
     return None
+
+
+def _written_paths(ref: VolumeRef, predicted: Path) -> tuple[Path, ...]:
+    """Where `cmrseg predict` puts the masks of a volume."""
+    alone = len(set(ref.images)) == 1
+    return tuple(prediction_path(predicted, ref.subject, image, alone=alone) for image in ref.images)
 
 
 def _second_reader(predicted: Path, scheme: str | None) -> dict[tuple[str, int], VolumeRef]:
@@ -81,10 +88,16 @@ def _second_reader(predicted: Path, scheme: str | None) -> dict[tuple[str, int],
     return {(v.subject, v.frame): v for v in volumes}
 
 
+def _beside(ref: VolumeRef, other: VolumeRef | None) -> VolumeRef | None:
+    """The volume of another reader on the images of the truth, where both have as many files."""
+    if other is None or len(other.masks) != len(ref.images) or not other.has_masks:
+        return other
+    return replace(other, images=ref.images)
+
+
 def _missing(ref: VolumeRef, predicted: Path) -> Problem:
     """The row of a volume without prediction."""
-    paths = [prediction_path(predicted, ref.subject, image) for image in ref.images]
-    absent = [path for path in paths if not path.is_file()]
+    absent = [path for path in _written_paths(ref, predicted) if not path.is_file()]
     info = f"{absent[0]} does not exist" if absent else ""
     if len(set(absent)) > 1:
         info += f", nor do {len(set(absent)) - 1} more"

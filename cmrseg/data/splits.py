@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import pandas as pd
 
-from cmrseg.data.layouts import read_table
 from cmrseg.data.names import SPLIT_FOLDERS
+from cmrseg.io.tables import read_table
 from cmrseg.problems import DataError
 
 VALIDATION_SHARE = TEST_SHARE = 0.15
@@ -38,10 +40,21 @@ def apply_splits(table: pd.DataFrame, root: Path) -> tuple[pd.DataFrame, list[st
         return table, []
     splits = _read_splits(path)
     table = table.assign(split=table["subject"].map(splits).fillna(""))
+    return table, _split_notes(splits, table)
+
+
+def _split_notes(splits: Mapping[str, str], table: pd.DataFrame) -> list[str]:
+    """Subjects that only the table or only the data knows, and splits that no command asks for."""
+    subjects = set(table["subject"])
     lost = sorted(table.loc[table["split"] == "", "subject"].unique())
-    return table, [
-        f"{len(lost)} subject(s) are not in splits.csv and belong to no split: {', '.join(lost[:5])}"
-    ] * bool(lost)
+    absent = sorted(str(subject) for subject in splits if subject not in subjects)
+    strange = sorted({str(split) for split in splits.values()} - set(SPLIT_FOLDERS.values()))
+    told = {
+        "subject(s) are not in splits.csv and belong to no split": lost,
+        "subject(s) of splits.csv are not in the data": absent,
+        "split(s) of splits.csv are none of train, val, test and are not trained or validated with": strange,
+    }
+    return [f"{len(names)} {what}: {', '.join(names[:5])}" for what, names in told.items() if names]
 
 
 def patients_of(table: pd.DataFrame, root: Path) -> pd.Series:
@@ -59,7 +72,7 @@ def patients_of(table: pd.DataFrame, root: Path) -> pd.Series:
     The patient of every row; the subject itself where nothing is told.
     """
     path = root / "studies.tsv"
-    told = read_table(path, str, separator="\t") if path.is_file() else pd.DataFrame()
+    told = read_table(path, str) if path.is_file() else pd.DataFrame()
     if not {"study", "subject"} <= set(told.columns):
         return table["subject"]
     told = told.dropna(subset=["study", "subject"]).drop_duplicates("study").set_index("study")["subject"]
@@ -67,7 +80,11 @@ def patients_of(table: pd.DataFrame, root: Path) -> pd.Series:
 
 
 def draw_splits(
-    table: pd.DataFrame, *, seed: int, patients: pd.Series | None = None
+    table: pd.DataFrame,
+    *,
+    seed: int,
+    patients: pd.Series | None = None,
+    structures: Mapping[str, Collection[str]] | None = None,
 ) -> tuple[pd.DataFrame, str]:
     """Draw the missing splits by subject, or by patient where those are told.
 
@@ -79,6 +96,8 @@ def draw_splits(
         Of the random order of the subjects.
     patients
         The patient of every row, see `patients_of`.
+    structures
+        What was contoured of every patient. One that few have is trained on before it is validated with.
 
     Returns
     -------
@@ -102,11 +121,30 @@ def draw_splits(
     n_test = round(TEST_SHARE * len(pool)) if have == {""} and len(pool) >= 6 else 0
     chosen = dict.fromkeys(pool, "train") | dict.fromkeys(pool[:n_val], "val")
     chosen |= dict.fromkeys(pool[n_val : n_val + n_test], "test")
+    chosen = _with_rare_in_training(chosen, structures or {})
     drawn = patients.map(chosen).where(table["split"] == own, table["split"])
     note = (
         f"split by subject with seed {seed}: {len(pool) - n_val - n_test} train, {n_val} val, {n_test} test"
     )
     return table.assign(split=drawn), note
+
+
+def _with_rare_in_training(
+    chosen: dict[str, str], structures: Mapping[str, Collection[str]]
+) -> dict[str, str]:
+    """The same splits; a patient whose structure nobody trains on changes places with a dispensable one."""
+    counts = Counter(name for patient in chosen for name in set(structures.get(patient, ())))
+    chosen = dict(chosen)
+    for rare, _ in sorted(counts.items(), key=lambda item: (item[1], item[0])):
+        training = [p for p, split in chosen.items() if split == "train"]
+        if any(rare in structures.get(p, ()) for p in training):
+            continue
+        comes = next(p for p in chosen if rare in structures.get(p, ()))
+        taught = Counter(name for p in (*training, comes) for name in set(structures.get(p, ())))
+        spared = [p for p in training if all(taught[name] > 1 for name in structures.get(p, ()))]
+        if spared:
+            chosen[comes], chosen[spared[-1]] = "train", chosen[comes]
+    return chosen
 
 
 def leak_notes(table: pd.DataFrame, patients: pd.Series | None = None) -> list[str]:

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import gzip
-import lzma
 import warnings
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from gzip import BadGzipFile
+from lzma import LZMAError
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 from pandas.errors import ParserWarning
 
+from cmrseg.io.tables import PACKED, opened_table, read_table
 from cmrseg.problems import DataError
 
-PACKED = {".xz": lzma.open, ".gz": gzip.open}
 PLAIN = (".csv", ".tsv")
 SHOWN = 5
+_MOST_LETTERS = 80  # of a name in a message
+_MOST_HEAD = 1 << 16  # letters of a header
 NOTHING = ("", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan", "-nan", "NULL", "null", "None")
 # As in `245-frame003-slice004.png` and in the paper's own `17_slice000_frame001-mask.png`.
 _FRAME_FIRST = (
@@ -67,32 +66,25 @@ def _unpack(path: Path, types: Mapping[str, type]) -> pd.DataFrame:
     """The table of a file that may be packed; what is wrong with it is one sentence."""
     options = {"low_memory": False, "index_col": False, "keep_default_na": False, "na_values": [""]}
     try:
-        with _opened(path) as file, warnings.catch_warnings():
+        with warnings.catch_warnings():
             warnings.simplefilter("error", ParserWarning)
-            separator, decimal = _separators(path)
-            return pd.read_csv(file, sep=separator, decimal=decimal, dtype=types, **options)
+            return read_table(path, types, **options, **_separators(path))
     except ParserWarning:
         raise DataError(
             f"{path} has more values in a row than names in its header (decimal commas?)"
         ) from None
-    except (EOFError, lzma.LZMAError, zlib.error, BadGzipFile) as error:
-        raise DataError(f"{path} is truncated or damaged ({_first_line(error)}); copy it again") from None
-    except ValueError as error:  # those of pandas for bad tables are kinds of it
-        raise DataError(f"{path} cannot be read as a table ({_first_line(error)})") from None
 
 
-def _opened(path: Path) -> TextIO:
-    """The text of a file that may be packed."""
-    return PACKED.get(path.suffix.lower(), open)(path, "rt", encoding="utf-8-sig", newline="")
-
-
-def _separators(path: Path) -> tuple[str, str]:
-    """What separates the values of a table, and what the decimals."""
+def _separators(path: Path) -> dict[str, str]:
+    """What separates the values of a table, and what the decimals, where that is unusual."""
     if _name_parts(path)[1] == ".tsv":
-        return "\t", "."
-    with _opened(path) as file:
-        head = next((line for line in file if line.strip()), "")
-    return (";", ",") if ";" in head and "," not in head else (",", ".")
+        return {}
+    try:
+        with opened_table(path) as file:
+            head = next((line for line in iter(lambda: file.readline(_MOST_HEAD), "") if line.strip()), "")
+    except (OSError, EOFError, ValueError, LZMAError, zlib.error):
+        return {}  # to read the table tells what is wrong
+    return {"sep": ";", "decimal": ","} if ";" in head and "," not in head else {}
 
 
 def _name_parts(path: Path) -> tuple[str, str]:
@@ -179,7 +171,7 @@ def as_numbers(
     DataError
         If a value is missing, no number, too small, or no count where it must be; it says in which rows.
     """
-    numbers = table[list(columns)].apply(pd.to_numeric, errors="coerce").astype(float)
+    numbers = table[list(columns)].apply(numbers_of).astype(float)
     bad = ~np.isfinite(numbers) | (numbers < 0 if above is None else numbers <= above)
     if whole:
         bad |= numbers % 1 != 0
@@ -190,6 +182,14 @@ def as_numbers(
     need = "whole numbers" if whole else "numbers"
     need += " from 0 on" if above is None else f" above {above:g}"
     raise DataError(f"{path}: {column} must hold {need}, it does not for {key} {some(rows)}")
+
+
+def numbers_of(column: pd.Series) -> pd.Series:
+    """A column as numbers; what is none, or has more digits than one, is missing."""
+    try:
+        return pd.to_numeric(column, errors="coerce")
+    except OverflowError:
+        return pd.to_numeric(column.where(column.astype(str).str.len() < 300), errors="coerce")
 
 
 def refuse_repeats(names: pd.Series, path: Path, *, repeated: pd.Series | None = None) -> None:
@@ -245,11 +245,6 @@ def filled(values: pd.Series, default: str) -> pd.Series:
 
 def some(names: Iterable[str], *, shown: int = SHOWN) -> str:
     """The first few names, and how many more there are."""
-    names = list(names)
+    names = [name if len(name) <= _MOST_LETTERS else f"{name[:_MOST_LETTERS]}..." for name in names]
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
     return ", ".join(names[:shown]) + more
-
-
-def _first_line(error: Exception) -> str:
-    """What an exception says, shortly."""
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -20,6 +20,7 @@ from cmrseg.data.tables import (
     filled,
     is_table,
     need_columns,
+    numbers_of,
     read_published,
     refuse_repeats,
     some,
@@ -277,7 +278,7 @@ def _unusable(table: pd.DataFrame, path: Path, names: tuple[str, str, str]) -> d
     """Rows of which the volumes cannot be used, by their index."""
     key, systole, diastole = names
     ids = table[key].fillna("").str.strip()
-    volumes = table[[systole, diastole]].apply(pd.to_numeric, errors="coerce").astype(float)
+    volumes = table[[systole, diastole]].apply(numbers_of).astype(float)
     checks = (
         (ids == "", "no Id"),
         (ids.duplicated(keep=False), _TWICE),

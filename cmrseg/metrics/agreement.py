@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy import special
+from scipy import special, stats
 
 CONFIDENCE = 0.95
 Values = Float[np.ndarray, " n"]
@@ -150,6 +150,58 @@ def coefficient_of_variation(measured: Values, reference: Values) -> float:
     if measured.size < 2 or mean == 0:
         return math.nan
     return 100 * float((measured - reference).std(ddof=1)) / mean
+
+
+def absolute_relative_difference(measured: Values, reference: Values) -> float:
+    """Mean of the absolute differences, each as a part of its reference, in percent.
+
+    Parameters
+    ----------
+    measured, reference
+        Two measurements of each subject, shape ``(n,)``, one unit. Pairs with a ``nan`` are left out.
+
+    Returns
+    -------
+    Percent; ``nan`` without pairs or where a reference is zero.
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ.
+
+    References
+    ----------
+    Ankenbrand et al. (2020), doi:10.1101/2020.06.15.20131656, IV (interobserver variability of volumes).
+    """
+    measured, reference = _pairs(measured, reference)
+    if not measured.size or (reference == 0).any():
+        return math.nan
+    return 100 * float(np.mean(np.abs(measured - reference) / np.abs(reference)))
+
+
+def mean_interval(values: Values, *, resamples: int = 9999, seed: int = 0) -> tuple[float, float]:
+    """95 % percentile bootstrap interval of a mean.
+
+    Parameters
+    ----------
+    values
+        One of every subject, shape ``(n,)``.
+    resamples, seed
+        Number and seed of the bootstrap samples.
+
+    Returns
+    -------
+    Lower and upper limit; ``nan`` for fewer than two values.
+
+    References
+    ----------
+    Efron and Tibshirani, Stat Sci 1:54 (1986), doi:10.1214/ss/1177013815.
+    """
+    if len(values) < 2:
+        return math.nan, math.nan
+    rng = np.random.default_rng(seed)
+    found = stats.bootstrap((values,), np.mean, n_resamples=resamples, rng=rng, method="percentile")
+    return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
 
 def paired_p_value(first: Values, second: Values) -> float:

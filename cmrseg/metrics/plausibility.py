@@ -1,7 +1,7 @@
 """What a mask shows by itself, without a reference: loose pieces, holes, open rings, cut ends, moving mass.
 
 All measures are relative or in pixels, so that none needs a spacing. What a number means is said by
-`cmrseg.analysis.trust`.
+`cmrseg.examination.trust`.
 """
 
 from __future__ import annotations
@@ -14,11 +14,14 @@ from scipy import ndimage
 
 from cmrseg.arrays import CineLabels, Curve
 from cmrseg.labels import Label
-from cmrseg.metrics.cycle import smooth_cycle
+from cmrseg.metrics.cycle import MIN_FRAMES, smooth_cycle
 
 PerImage = Int[np.ndarray, "z t"]
 _DIAGONALS = np.ones((3, 3), bool)
 _CANCELS_SLOPES = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
+_MID_SHARE = 0.5  # of the largest slice
+_MOVES = 0.25  # of the largest area: less is no clear systole
+_REPEATED = 0.7  # correlation of a beat with the next one
 _MEDIAN_OF_NORMAL = 0.6745  # median of the absolute value, in standard deviations
 
 
@@ -184,6 +187,60 @@ def count_minima(curve: Curve, *, prominence: float = 0.1) -> int:
         if abs(volume - turn) >= height:
             count, falls, turn = count + falls, not falls, volume
     return count
+
+
+def shows_several_beats(areas: PerImage) -> bool:
+    """Whether the LV contracts more than once in most slices, each time in the same way.
+
+    Slices are looked at one by one, because beats of slices that were not measured together cancel out in the
+    sum. Noise makes minima too, but does not repeat itself.
+
+    Parameters
+    ----------
+    areas
+        Pixels of the LV, shape ``(z, t)``.
+    """
+    mid = areas[_are_mid(areas)]
+    if not len(mid) or areas.shape[1] < MIN_FRAMES:
+        return False
+    repeated = [count_minima(area) > 1 and _self_similarity(smooth_cycle(area)) > _REPEATED for area in mid]
+    return 2 * sum(repeated) > len(repeated)
+
+
+def systole_delays(areas: PerImage) -> Float[np.ndarray, " slices"]:
+    """How far from the usual time of the cycle slices are smallest, as shares of the cycle.
+
+    Parameters
+    ----------
+    areas
+        Pixels of the LV, shape ``(z, t)``.
+
+    Returns
+    -------
+    From 0 to 0.5, for the slices that are large enough and move enough to tell.
+    """
+    curves = np.array([smooth_cycle(area) for area in areas[_are_mid(areas)]]).reshape(-1, areas.shape[1])
+    moving = curves[np.ptp(curves, axis=1) >= _MOVES * curves.max(axis=1)]
+    if not len(moving):
+        return np.empty(0)
+    frames, smallest = areas.shape[1], moving.argmin(axis=1)
+    apart = abs(smallest - np.arange(frames)[:, None])
+    apart = np.minimum(apart, frames - apart)
+    return apart[apart.sum(axis=1).argmin()] / frames
+
+
+def _are_mid(areas: PerImage) -> Bool[np.ndarray, " z"]:
+    """Slices with LV that are not much smaller than the largest."""
+    largest = areas.max(axis=1, initial=0)
+    return (largest > 0) & (largest >= _MID_SHARE * largest.max(initial=0))
+
+
+def _self_similarity(curve: Curve) -> float:
+    """Largest correlation of a curve with itself, a third to a half of its length later."""
+    n = len(curve)
+    shifts = range(n // 3, n // 2 + 1)
+    with np.errstate(invalid="ignore"):
+        return max(float(np.corrcoef(curve[:-shift], curve[shift:])[0, 1]) for shift in shifts)
 
 
 def variation(curve: Curve) -> float:

@@ -13,13 +13,15 @@ from cmrseg.arrays import CineLabels, Curve
 from cmrseg.cine import Cine
 from cmrseg.labels import STRUCTURES, Label
 from cmrseg.metrics.cycle import smooth_cycle
+from cmrseg.metrics.plausibility import shows_several_beats
 
 MM3_PER_ML = 1000.0
 MYOCARDIUM_G_PER_ML = 1.05
 
-SUMMARY_COLUMNS = (
+FUNCTION_COLUMNS = (
     "study", "EDV_ml", "ESV_ml", "SV_ml", "EF_percent", "MYO_mass_g", "ED_frame", "ES_frame",
 )  # fmt: skip
+FRAME_COLUMNS = ("ED_frame", "ES_frame")
 VOLUME_COLUMNS = ("study", "frame", "time_ms", "LV_ml", "MYO_ml", "RV_ml")
 
 
@@ -100,13 +102,16 @@ def volume_curve(labels: CineLabels, spacing: tuple[float, float, float], label:
     return pixel_curve(labels, label) * voxel_volume(spacing)
 
 
-def ed_es_frames(curve: Curve) -> tuple[int, int]:
+def ed_es_frames(curve: Curve, *, smooth: bool) -> tuple[int, int]:
     """End-diastole and end-systole: the frames of the largest and of the smallest LV.
 
     Parameters
     ----------
     curve
         Volumes or voxel counts of the left ventricle, shape ``(t,)``.
+    smooth
+        Look at the curve as `smooth_cycle` makes it: for masks of a network, where one bad frame of a cycle
+        must not be an end of it. As it is: for contours of a person, who is right, and where frames are few.
 
     Returns
     -------
@@ -120,6 +125,7 @@ def ed_es_frames(curve: Curve) -> tuple[int, int]:
     curve = np.asarray(curve)
     if curve.ndim != 1 or curve.size == 0 or np.isnan(curve).any():
         raise ValueError(f"curve must be a non-empty list of volumes (ml or voxels), got {curve}")
+    curve = smooth_cycle(curve) if smooth else curve
     return int(curve.argmax()), int(curve.argmin())
 
 
@@ -159,7 +165,7 @@ def cardiac_function(
     -------
     EDV, ESV and SV in ml, EF in percent and the positions of both frames.
     """
-    ed, es = frames or ed_es_frames(smooth_cycle(pixels))
+    ed, es = frames or ed_es_frames(pixels, smooth=True)
     edv, esv = float(pixels[ed]) * voxel_ml, float(pixels[es]) * voxel_ml
     ef = ejection_fraction(float(pixels[ed]), float(pixels[es]))
     return CardiacFunction(edv, esv, edv - esv, ef, ed, es)
@@ -179,19 +185,27 @@ def summary_row(study: str, mask: Cine, *, frames: Sequence[int] | None = None) 
 
     Returns
     -------
-    Values by the names in `SUMMARY_COLUMNS`; ml and g are ``nan`` without a spacing, and EF is
-    ``nan`` if there is no LV or only one frame.
+    Values by the names in `FUNCTION_COLUMNS`; ml and g are ``nan`` without a spacing, EF is ``nan`` if
+    there is only one frame, and all are where the frames show several beats or no LV, which has no ED and
+    ES either.
     """
     names = _frame_numbers(mask, frames)
     function = cardiac_function(pixel_curve(mask.array, Label.LV), voxel_volume(mask.spacing))
     ed, es = function.ed_index, function.es_index
     myo_ml = volume_curve(mask.array[..., ed : ed + 1], mask.spacing, Label.MYO)[0]
-    one = mask.array.shape[3] == 1
-    values = (
-        study, function.edv_ml, math.nan if one else function.esv_ml, math.nan if one else function.sv_ml,
-        math.nan if one else function.ef_percent, float(myocardial_mass(myo_ml)), names[ed], names[es],
-    )  # fmt: skip
-    return dict(zip(SUMMARY_COLUMNS, values, strict=True))
+    volumes = [function.edv_ml, function.esv_ml, function.sv_ml, function.ef_percent, myocardial_mass(myo_ml)]
+    if mask.array.shape[3] == 1:
+        volumes[1:4] = [math.nan] * 3
+    has_lv = bool((mask.array == Label.LV).any())
+    if not has_lv or (mask.array.shape[3] > 1 and has_several_beats(mask)):
+        volumes = [math.nan] * len(volumes)
+    extremes = (names[ed], names[es]) if has_lv else (None, None)
+    return dict(zip(FUNCTION_COLUMNS, (study, *map(float, volumes), *extremes), strict=True))
+
+
+def has_several_beats(mask: Cine) -> bool:
+    """Whether the LV of a mask contracts more than once, see `shows_several_beats`."""
+    return shows_several_beats(np.count_nonzero(mask.array == Label.LV, axis=(0, 1)))
 
 
 def volume_table(study: str, mask: Cine, *, frames: Sequence[int] | None = None) -> pd.DataFrame:

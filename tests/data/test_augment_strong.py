@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from cmrseg.data.augment_strong import StrongAugment, augment_strong
+from cmrseg.partial_labels import code_of, join_codes
 
 NONE = StrongAugment(
     crop_px=None,
@@ -150,3 +151,16 @@ def test_mismatched_shapes_are_refused():
     images, masks = disks()
     with pytest.raises(ValueError, match=r"images must be \(b, c, h, w\) and masks \(b, h, w\)"):
         augment_strong(images, masks[:, :10], NONE)
+
+
+def test_what_is_unknown_stays_unknown_wherever_it_is_moved():
+    code = code_of([3])
+    plain = torch.zeros(2, 64, 64, dtype=torch.uint8)
+    plain[:, 24:40, 24:40] = 1
+    coded = join_codes(plain, torch.tensor([code, 0]))
+    images, spec = torch.rand(2, 1, 64, 64), StrongAugment(crop_px=48)
+    _, expected = augment_strong(images, plain, spec, torch.Generator().manual_seed(0))
+    _, masks = augment_strong(images, coded, spec, torch.Generator().manual_seed(0))
+    assert set(masks[0].unique().tolist()) == {1, code}
+    assert torch.equal(masks[0] == 1, expected[0] == 1)
+    assert torch.equal(masks[1], expected[1])

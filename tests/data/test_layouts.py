@@ -1,6 +1,8 @@
 """Every data set layout, built tiny: what is recognised, and what its names say."""
 
 import json
+import sys
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
@@ -8,6 +10,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from cmrseg.data import layouts
 from cmrseg.data.layouts import ALL, find_layout, list_images, pseudo_label_notes
 from cmrseg.problems import DataError
 
@@ -176,6 +179,25 @@ def test_nnunet_structures_that_count_as_background_are_told(tmp_path):
 def test_nnunet_header_that_is_no_json_is_named(tmp_path):
     nnunet(tmp_path, OLD_LABELS)
     (tmp_path / "dataset.json").write_text("{")
+    with pytest.raises(DataError, match=r"dataset\.json"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        [],
+        {"labels": 3},
+        {"labels": {"background": 0, "LV": 1, "x": 10**11}},
+        {"labels": {"LV": -1}},
+        {"labels": {"1" * 5000: "LV"}},
+        {"labels": {"LV": 1}, "file_ending": 7},
+        {"labels": {"LV": 1}, "file_ending": "/../../*"},
+    ],
+)
+def test_nnunet_header_of_another_kind_is_named(tmp_path, header):
+    nnunet(tmp_path, OLD_LABELS)
+    (tmp_path / "dataset.json").write_text(json.dumps(header))
     with pytest.raises(DataError, match=r"dataset\.json"):
         read(tmp_path)
 
@@ -384,3 +406,38 @@ def test_plain_names_that_only_look_like_mnms_are_read(tmp_path):
 def test_each_layout_is_recognised_by_its_files(tmp_path, build, name):
     build(tmp_path)
     assert name_of(tmp_path) == name
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A package that is installed and registers what its module defines as LAB."""
+    layouts._installed_layouts.cache_clear()
+
+    def install(code: str) -> None:
+        (tmp_path / "our_lab.py").write_text(code)
+        told = tmp_path / "our_lab-1.dist-info"
+        told.mkdir()
+        (told / "METADATA").write_text("Metadata-Version: 2.1\nName: our-lab\nVersion: 1\n")
+        (told / "entry_points.txt").write_text("[cmrseg.layouts]\nlab = our_lab:LAB\n")
+        monkeypatch.syspath_prepend(tmp_path)
+
+    yield install
+    layouts._installed_layouts.cache_clear()
+    sys.modules.pop("our_lab", None)
+
+
+def test_an_installed_package_registers_its_layout(package, tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "add-a-layout.md").read_text(encoding="utf-8")
+    package(page.split("```python\n")[1].split("```")[0])
+    image = tmp_path / "data" / "scans" / "a_cine.nii.gz"
+    image.parent.mkdir(parents=True)
+    image.touch()
+    assert layouts.find_layout(tmp_path / "data").name == "our lab (scans/, contours/)"
+
+
+@pytest.mark.parametrize("code", ["LAB = 1 / 0", "LAB = 'scans'", ""])
+def test_a_layout_that_cannot_be_loaded_is_named(package, tmp_path, code):
+    package(code)
+    (tmp_path / "data").mkdir()
+    with pytest.raises(DataError, match=r"uninstall the package of the layout 'lab' \(our_lab:LAB\)"):
+        layouts.find_layout(tmp_path / "data")

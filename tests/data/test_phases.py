@@ -8,7 +8,7 @@ from PIL import Image
 
 from cmrseg.data import catalog as catalogs
 from cmrseg.data.catalog import read_catalog
-from cmrseg.data.phases import ed_es_frames, ed_es_of_catalog
+from cmrseg.data.phases import ed_es_of_catalog, ed_es_of_pixels
 from cmrseg.evaluation.pixel_counts import read_pixel_counts
 from cmrseg.labels import Label
 
@@ -21,7 +21,7 @@ def curve(name, pixels):
 
 
 def find(*rows):
-    frames, problems = ed_es_frames(pd.DataFrame(rows, columns=COLUMNS))
+    frames, problems = ed_es_of_pixels(pd.DataFrame(rows, columns=COLUMNS))
     return frames.to_dict("records"), [(p.study, p.problem) for p in problems]
 
 
@@ -80,7 +80,7 @@ def test_the_published_frames_of_all_contoured_volunteers_are_found(test_data):
     if not folder.is_dir():
         pytest.skip(f"no published tables at {folder}")
     images, unread = read_pixel_counts(folder / "pixel_counts_by_class.tsv")
-    frames, problems = ed_es_frames(images)
+    frames, problems = ed_es_of_pixels(images)
     theirs = pd.read_csv(folder / "esed_frames.tsv", sep="\t", dtype={"Id": str})
     contoured = theirs[~theirs["Id"].duplicated(keep=False)]  # without LV, all frames are equal
     assert unread == []
@@ -134,7 +134,7 @@ def test_every_png_mask_is_read_once(tmp_path, monkeypatch):
     catalog = read_catalog(tmp_path)
     read, load_mask = [], catalogs.load_mask
     monkeypatch.setattr(
-        catalogs, "load_mask", lambda path, scheme: read.append(path) or load_mask(path, scheme)
+        catalogs, "load_mask", lambda path, *more, **told: read.append(path) or load_mask(path, *more, **told)
     )
     frames, _ = ed_es_of_catalog(catalog)
     assert frames.to_numpy().tolist() == [["17", 2, 1]]

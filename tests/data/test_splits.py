@@ -49,6 +49,14 @@ def test_subjects_missing_in_splits_csv_are_told(tmp_path):
     assert any("1 subject(s) are not in splits.csv" in n and "two" in n for n in catalog.notes)
 
 
+def test_subjects_and_splits_that_nobody_knows_are_told(tmp_path):
+    images(tmp_path, "one", "two")
+    splits_csv(tmp_path, one="train", two="trian", three="val")
+    notes = read_catalog(tmp_path).notes
+    assert any("1 subject(s) of splits.csv are not in the data: three" in n for n in notes)
+    assert any("1 split(s) of splits.csv are none of train, val, test" in n and "trian" in n for n in notes)
+
+
 def test_splits_csv_of_other_columns_is_refused(tmp_path):
     images(tmp_path, "one")
     pd.DataFrame({"id": ["one"]}).to_csv(tmp_path / "splits.csv", index=False)
@@ -181,3 +189,29 @@ def test_studies_of_one_patient_stay_together(tmp_path):
 def test_without_studies_every_subject_is_a_patient(tmp_path):
     table = pd.DataFrame({"subject": ["a", "b"], "split": ""})
     assert patients_of(table, tmp_path).tolist() == ["a", "b"]
+
+
+def split_of(structures, seed):
+    """Splits of patients of whom is told what was contoured."""
+    table, _ = draw_splits(table_of(**dict.fromkeys(structures, "")).table, seed=seed, structures=structures)
+    return dict(zip(table["subject"], table["split"], strict=True))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_rare_structure_is_trained_on(seed):
+    structures = {f"s{i}": {"LV"} for i in range(9)} | {"right": {"LV", "RV"}}
+    splits = split_of(structures, seed)
+    plain = split_of({patient: {"LV"} for patient in structures}, seed)
+    assert splits["right"] == "train"
+    assert sorted(splits.values()) == sorted(plain.values())
+    if plain["right"] == "train":
+        assert splits == plain
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_no_structure_is_lost_for_another(seed):
+    structures = {f"s{i}": {"LV"} for i in range(4)} | {"right": {"RV"}, "wall": {"MYO"}}
+    splits = split_of(structures, seed)
+    trained = set().union(*(structures[s] for s, split in splits.items() if split == "train"))
+    assert trained == {"LV", "MYO", "RV"}
+    assert "val" in splits.values()

@@ -170,3 +170,10 @@ def test_methods_are_called_as_their_files_and_folders_where_need_be():
 def test_the_stem_of_a_table_has_no_packing():
     assert table_stem(Path("a/b.v1.TSV.gz")) == "b.v1"
     assert table_stem(Path("a/b.tsv.csv")) == "b.tsv"
+
+
+def test_a_number_with_thousands_of_digits_is_none(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_text(f"Id,n\na,1\nb,{'9' * 5000}\n")
+    with pytest.raises(DataError, match=r"n must hold numbers from 0 on, it does not for Id b"):
+        as_numbers(read_published(path), ["n"], path, key="Id")

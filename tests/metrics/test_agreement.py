@@ -5,7 +5,13 @@ import math
 import numpy as np
 import pytest
 
-from cmrseg.metrics.agreement import bland_altman, coefficient_of_variation, icc_2_1, paired_p_value
+from cmrseg.metrics.agreement import (
+    absolute_relative_difference,
+    bland_altman,
+    coefficient_of_variation,
+    icc_2_1,
+    paired_p_value,
+)
 
 # Table 2 of Shrout and Fleiss (1979): six targets, four judges.
 SHROUT_FLEISS = np.array(
@@ -77,6 +83,12 @@ def test_icc_without_spread_is_unknown():
 def test_coefficient_of_variation_is_a_percentage_of_the_mean():
     value = coefficient_of_variation(np.array([101.0, 99, 101, 99]), np.full(4, 100.0))
     assert value == pytest.approx(100 * math.sqrt(4 / 3) / 100)
+
+
+def test_relative_differences_are_parts_of_the_reference_without_their_sign():
+    measured, reference = np.array([110.0, 160, np.nan]), np.array([100.0, 200, 50])
+    assert absolute_relative_difference(measured, reference) == pytest.approx((10 + 20) / 2)
+    assert math.isnan(absolute_relative_difference(measured, reference * 0))
 
 
 def test_equal_pairs_do_not_differ():

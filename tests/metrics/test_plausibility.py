@@ -14,6 +14,8 @@ from cmrseg.metrics.plausibility import (
     heart_box,
     noise_level,
     pieces,
+    shows_several_beats,
+    systole_delays,
     tissue_contrast,
     variation,
 )
@@ -170,3 +172,41 @@ def test_noise_is_found_on_a_slope():
 
 def test_noise_nowhere_is_unknown():
     assert np.isnan(noise_level(np.ones((4, 4, 1, 1)), np.zeros((4, 4, 1, 1), bool)))
+
+
+def areas(beats, *, frames=24, shifts=(0, 5, 11, 3, 8, 14), depth=0.3, noise=0.0):
+    """Pixels of the LV in slices that start at different times, with systole in a third of every beat."""
+    share = (np.arange(frames) * beats / frames + np.array(shifts)[:, None] / frames) % 1
+    curve = 1000 * (1 - depth * np.where(share < 0.6, np.sin(np.pi * share / 0.6) ** 2, 0))
+    return np.rint(curve * (1 + noise * np.random.default_rng(0).normal(size=curve.shape))).astype(int)
+
+
+@pytest.mark.parametrize(
+    ("beats", "expected"), [(1, False), (1.15, False), (2, True), (2.4, True), (3, True)]
+)
+def test_slices_that_do_not_beat_together_still_show_how_often_they_beat(beats, expected):
+    assert shows_several_beats(areas(beats)) is expected
+
+
+def test_a_weak_heart_and_much_noise_are_no_further_beats():
+    for seed in range(20):
+        curve = areas(1, depth=0.05, noise=0.03, shifts=np.full(8, seed))
+        assert not shows_several_beats(curve)
+
+
+def test_a_heart_that_does_not_move_has_no_beats():
+    assert not shows_several_beats(np.full((5, 20), 100))
+    assert not shows_several_beats(np.zeros((5, 20), int))
+    assert not shows_several_beats(np.zeros((0, 20), int))
+    assert not shows_several_beats(areas(2, frames=8))
+
+
+def test_delays_of_systole_are_shares_of_the_cycle_around_which_time_is_a_circle():
+    delays = systole_delays(areas(1, shifts=(0, 0, 0, 23, 6, 12)))
+    np.testing.assert_allclose(delays, np.array([0, 0, 0, 1, 6, 12]) / 24)
+
+
+def test_slices_that_hardly_move_or_are_small_tell_no_systole():
+    assert systole_delays(areas(1, depth=0.1)).size == 0
+    assert systole_delays(np.zeros((4, 20), int)).size == 0
+    assert systole_delays(np.concatenate([areas(1), areas(1) // 3])).size == 6

@@ -8,7 +8,7 @@ import pytest
 from cmrseg.cine import Cine
 from cmrseg.labels import Label
 from cmrseg.metrics.volumes import (
-    SUMMARY_COLUMNS,
+    FUNCTION_COLUMNS,
     VOLUME_COLUMNS,
     cardiac_function,
     ed_es_frames,
@@ -50,13 +50,13 @@ def test_spacing_must_be_positive():
 
 
 def test_frames_are_those_of_the_largest_and_smallest_volume():
-    assert ed_es_frames(np.array([60.0, 100.0, 40.0, 40.0])) == (1, 2)
+    assert ed_es_frames(np.array([60.0, 100.0, 40.0, 40.0]), smooth=False) == (1, 2)
 
 
 @pytest.mark.parametrize("curve", [[], [1.0, math.nan]])
 def test_frames_need_a_whole_curve(curve):
     with pytest.raises(ValueError, match="curve must be"):
-        ed_es_frames(np.array(curve))
+        ed_es_frames(np.array(curve), smooth=False)
 
 
 def test_ejection_fraction_is_the_ejected_share():
@@ -77,7 +77,7 @@ def test_frames_of_the_lv_can_be_given_for_the_rv():
 
 def test_summary_row_has_the_columns_of_the_contract():
     row = summary_row("a", cine())
-    assert tuple(row) == SUMMARY_COLUMNS
+    assert tuple(row) == FUNCTION_COLUMNS
     assert row["EDV_ml"] == pytest.approx(1.0)
     assert row["ESV_ml"] == pytest.approx(0.4)
     assert row["SV_ml"] == pytest.approx(0.6)
@@ -99,6 +99,12 @@ def test_a_single_frame_has_a_volume_and_no_ejection_fraction():
     assert math.isnan(row["ESV_ml"])
 
 
+def test_without_an_lv_nothing_is_known_rather_than_0():
+    row = summary_row("a", cine().with_array(np.zeros_like(cine().array)))
+    assert np.isnan([row[name] for name in FUNCTION_COLUMNS[1:6]]).all()
+    assert (row["ED_frame"], row["ES_frame"]) == (None, None)
+
+
 def test_volume_table_has_one_row_per_frame():
     table = volume_table("a", cine())
     assert tuple(table.columns) == VOLUME_COLUMNS
@@ -114,3 +120,15 @@ def test_volume_table_leaves_unknown_times_empty():
 def test_frame_numbers_must_fit_the_cine():
     with pytest.raises(ValueError, match="names 2 frames, the mask has 3"):
         volume_table("a", cine(), frames=(1, 2))
+
+
+def test_several_beats_have_no_volumes():
+    """Slices of two beats that do not start together."""
+    share = (np.arange(24) / 12 + np.array([0.0, 0.3, 0.6, 0.8])[:, None]) % 1
+    radius = 10 - 4 * np.where(share < 0.6, np.sin(np.pi * share / 0.6) ** 2, 0)
+    x, y = np.ogrid[:30, :30]
+    mask = ((x - 15) ** 2 + (y - 15) ** 2)[:, :, None, None] < radius**2
+    row = summary_row("a", Cine(mask.astype(np.uint8) * Label.LV, (1.0, 1.0, 10.0)))
+    assert np.isnan([row[name] for name in FUNCTION_COLUMNS[1:6]]).all()
+    one = summary_row("a", Cine(mask[..., :12].astype(np.uint8) * Label.LV, (1.0, 1.0, 10.0)))
+    assert one["EF_percent"] > 0

@@ -54,7 +54,7 @@ def test_a_ring_is_as_thick_as_the_areas_of_its_circles_say(x, y, endo, thicknes
     mask = ring(endo, endo + thickness, centre=(x, y))
     inner, outer = (np.sqrt(np.count_nonzero(pixels) / np.pi) for pixels in (mask == Label.LV, mask))
     found = sectors(mask)
-    assert found.mean() == pytest.approx(outer - inner, abs=0.12)
+    assert found.mean() == pytest.approx(outer - inner, abs=0.2)  # of a pixel
     assert found == pytest.approx(np.full(6, thickness), abs=0.5)
 
 

@@ -23,6 +23,7 @@ from cmrseg.preprocess import (
     to_slices,
     to_unit_range,
 )
+from cmrseg.problems import DataError
 
 AS_IT_IS = Preprocessing(pixel_mm=None)
 
@@ -35,15 +36,15 @@ def disk(x, y, radius, *, z=1, t=1, spacing=(1.5, 1.5, 8.0)):
     return Cine(np.repeat(np.repeat(mask[:, :, None, None], z, 2), t, 3), spacing)
 
 
-def padded(images):
+def padded(images, spec):
     """Images as a network sees them."""
-    return fit(images, padded_shape(images.shape[-2:]))
+    return fit(images, padded_shape(images.shape[-2:], spec))
 
 
 def round_trip(mask, spec):
     """Mask to the network's grid, padded one-hot as a perfect answer, and back."""
     labels = mask_to_slices(mask, spec, 4)
-    answer = np.stack([padded(labels) == label for label in range(4)], axis=1).astype(np.float32)
+    answer = np.stack([padded(labels, spec) == label for label in range(4)], axis=1).astype(np.float32)
     back, _ = restore(answer, mask, spec)
     x, y, z, t = mask.array.shape
     return most_likely(back).reshape(t, z, y, x).transpose(3, 2, 1, 0)
@@ -110,9 +111,66 @@ def test_network_shape_keeps_the_field_of_view(spacing, pixel_mm, expected):
     assert network_shape(cine, Preprocessing(pixel_mm=pixel_mm)) == expected
 
 
+def test_the_longer_side_gets_the_size_and_the_shorter_one_is_padded():
+    cine = Cine(np.full((512, 472, 1, 1), 50.0), (0.66, 0.66, 6.0))
+    cine.array[0, 0] = 51  # or there were no contrast
+    spec = Preprocessing(pixel_mm=None, size=256, rgb=True, resize="longer_side", grey="png")
+    images = network_images(cine, spec)
+    assert network_shape(cine, spec) == (236, 256)
+    assert images.shape == (256, 256)
+    np.testing.assert_allclose(images.slices[0, :10], 0)
+    np.testing.assert_allclose(images.slices[0, 246:], 0)
+
+
+@pytest.mark.parametrize(("x", "y"), [(512, 472), (472, 512), (192, 192), (120, 160), (93, 250)])
+def test_a_mask_comes_back_from_an_image_that_was_resized_as_a_whole(x, y):
+    mask = disk(x, y, 0.18 * min(x, y), spacing=(1.0, 1.0, 6.0))
+    back = round_trip(mask, Preprocessing(pixel_mm=None, size=256, resize="longer_side"))
+    for label in (1, 2):
+        found, truth = back == label, mask.array == label
+        assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) >= 0.98
+
+
+@pytest.mark.parametrize("shape", [(512, 472), (120, 160), (192, 192)])
+def test_the_image_is_the_one_that_fastai_resizes_and_pads(shape):
+    fastai = pytest.importorskip("fastai.vision.all")
+    array = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
+    array = np.kron(array, np.ones((8, 8), np.uint8))[: shape[0], : shape[1]]
+    resize = fastai.Resize(128, method="pad", pad_mode="zeros")
+    theirs = np.asarray(resize(fastai.PILImageBW.create(array), split_idx=1)) / 255
+    spec = Preprocessing(pixel_mm=None, size=128, resize="longer_side", grey="png")
+    ours = network_images(Cine(array.T[..., None, None].astype(np.float32), (1.0, 1.0, 1.0)), spec).slices[0]
+    assert ours.shape == theirs.shape
+    inner = [128 * side // max(shape) - 2 for side in shape]
+    assert np.abs(fit(ours, inner) - fit(theirs, inner)).max() < 1.5 / 255  # its edge is mixed with padding
+
+
+def test_a_mode_that_nobody_knows_is_refused():
+    with pytest.raises(ValueError, match="resize must be one of pixel_mm, longer_side, got 'squish'"):
+        Preprocessing(resize="squish")
+    with pytest.raises(ValueError, match="grey must be one of percentiles, png, got 'window'"):
+        Preprocessing(grey="window")
+    with pytest.raises(ValueError, match=r"no pixel_mm of its own, got 1\.5"):
+        Preprocessing(resize="longer_side")
+
+
+def test_8_bit_grey_values_are_divided_by_255():
+    array = np.array([0, 51, 102, 204.0]).reshape(2, 2, 1, 1)
+    spec = Preprocessing(grey="png")
+    np.testing.assert_allclose(to_unit_range(array, spec), array / 255, atol=1e-7)
+
+
+def test_other_grey_values_are_stretched_slice_by_slice_to_8_bits():
+    array = np.array([[[100, 100], [200, 300]], [[400, 1100], [160, 100]]], float)[..., None]  # 2 x 2 x 2
+    unit = to_unit_range(array, Preprocessing(grey="png"))
+    expected = [[[0, 0], [0.333333, 0.2]], [[1, 1], [0.2, 0]]]
+    np.testing.assert_allclose(unit[..., 0], expected, atol=1e-5)
+    assert not to_unit_range(np.full((2, 2, 1, 1), 300.0), Preprocessing(grey="png")).any()
+
+
 @pytest.mark.parametrize("n", [1, 31, 32, 33, 64, 95])
 def test_padding_is_to_the_next_multiple_and_even(n):
-    padded = fit(np.ones((1, n, 32), np.float32), padded_shape((n, 32)))
+    padded = fit(np.ones((1, n, 32), np.float32), padded_shape((n, 32), AS_IT_IS))
     size = -(-n // DIVISOR) * DIVISOR
     assert padded.shape == (1, size, 32)
     before = int(padded[0, :, 0].argmax())
@@ -227,7 +285,7 @@ def test_probabilities_come_back_as_torch_would_interpolate_them(spacing):
     cine, spec = Cine(np.zeros((61, 77, 1, 1), np.float32), spacing), Preprocessing(pixel_mm=1.5)
     h, w = network_shape(cine, spec)
     random = np.random.default_rng(0).uniform(size=(2, 3, h, w)).astype(np.float32)
-    ours, area = restore(padded(random), cine, spec)
+    ours, area = restore(padded(random, spec), cine, spec)
     theirs = F.interpolate(torch.from_numpy(random), (77, 61), mode="bilinear", align_corners=False)
     np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-5)
     assert area == (slice(0, 77), slice(0, 61))
@@ -257,8 +315,24 @@ def test_of_equally_likely_classes_the_first_is_taken():
         ({"neighbours": 2}, "odd number"),
         ({"neighbours": -1}, "odd number"),
         ({"rgb": True, "neighbours": 5}, "3 channels"),
+        ({"pixel_mm": 1e-6}, "pixel_mm must be positive, from 0.05 to 10"),
+        ({"pixel_mm": float("nan")}, "pixel_mm must be positive"),
+        ({"pixel_mm": float("inf")}, "pixel_mm must be positive"),
+        ({"size": 3_200_000_000}, "multiple of 32 up to 2048"),
+        ({"neighbours": 20_001}, "up to 63"),
+        ({"low_percentile": 99.5, "high_percentile": 0.5}, "low_percentile must be below"),
+        ({"low_percentile": 5.0, "high_percentile": 5.0}, "low_percentile must be below"),
+        ({"high_percentile": 101.0}, "from 0 to 100"),
+        ({"low_percentile": float("nan")}, "from 0 to 100"),
     ],
 )
 def test_a_wrong_setting_is_refused(wrong, message):
     with pytest.raises(ValueError, match=message):
         Preprocessing(**wrong)
+
+
+def test_an_image_that_the_model_would_blow_up_is_refused_before_memory_is_taken():
+    cine = Cine(np.zeros((100, 100, 1, 1), np.float32), (15.0, 15.0, 8.0))
+    with pytest.raises(DataError, match=r"15 x 15 mm are far larger than the model's 0\.05 mm"):
+        network_images(cine, Preprocessing(pixel_mm=0.05))
+    assert network_shape(Cine(cine.array, (5.0, 5.0, 8.0)), Preprocessing(pixel_mm=1.25)) == (400, 400)

@@ -6,7 +6,17 @@ import pytest
 import torch
 from fastai.torch_core import TensorImage, TensorMask
 
-from cmrseg.losses import LOSSES, cross_entropy, focal, get_loss, hybrid, log_dice, soft_dice
+from cmrseg.losses import (
+    LOSSES,
+    batch_generalised_dice,
+    cross_entropy,
+    focal,
+    generalised_dice,
+    get_loss,
+    hybrid,
+    log_dice,
+    soft_dice,
+)
 
 CLASSES = 4
 
@@ -89,6 +99,26 @@ def test_log_dice_weights_its_classes(targets):
     half[0, 1, :2] = 0
     loss = log_dice(certain(half), targets, class_weights=(0, 2, 0, 0), smooth=0.0)
     assert loss.item() == pytest.approx(2 * math.log(2 - 2 / 3))
+
+
+def test_generalised_dice_weighs_the_classes_of_every_image_as_the_authors():
+    targets = torch.tensor([[[0, 0, 0, 1]], [[0, 0, 1, 1]]])  # 3 + 1 and 2 + 2 pixels
+    undecided = torch.zeros(2, 2, 1, 4)  # a probability of 1/2: overlap n/2, size 2 + n
+    first = 1 - 2 * (1.5 / 9 + 0.5 / 1) / (5 / 9 + 3 / 1)
+    second = 1 - 2 * (1 / 4 + 1 / 4) / (4 / 4 + 4 / 4)
+    expected = pytest.approx((first + second) / 2, abs=1e-4)
+    assert generalised_dice(undecided, targets).item() == expected
+    whole = 1 - 2 * (2.5 / 25 + 1.5 / 9) / ((4 + 5) / 25 + (4 + 3) / 9)
+    assert batch_generalised_dice(undecided, targets).item() == pytest.approx(whole, abs=1e-4)
+
+
+def test_a_slice_without_a_structure_teaches_with_batch_weights_only():
+    targets = torch.tensor([[[0, 0, 0, 0]], [[0, 0, 1, 1]]])
+    for loss, teaches in ((generalised_dice, False), (batch_generalised_dice, True)):
+        logits = torch.zeros(2, 2, 1, 4, requires_grad=True)
+        loss(logits, targets).backward()
+        assert (logits.grad[0].abs().max().item() > 1e-3) is teaches
+        assert logits.grad[1].abs().max() > 1e-3
 
 
 def test_hybrid_is_the_weighted_sum_of_its_terms(targets):

@@ -2,6 +2,11 @@
 
 fastai and torchvision are imported where they are used: predicting with the light U-Net needs neither,
 and they cost seconds.
+
+Notes
+-----
+`DynamicUnet` ends in a layer that casts to fastai's tensor type, which breaks export and compilation: it is
+dropped. A U-Net is built on a dummy of 64 x 64 pixels; the size only decides where its encoder halves.
 """
 
 from __future__ import annotations
@@ -12,8 +17,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from cmrseg.models.defaults import PAPER_LARGE
 from cmrseg.models.registry import Architecture, register
-from cmrseg.problems import DataError
+from cmrseg.problems import DataError, first_line
 
 _BUILD_SIZE = (64, 64)  # only decides where the encoder halves; the network takes any multiple of 32
 _TORCHVISION_NAMES = {
@@ -21,7 +27,9 @@ _TORCHVISION_NAMES = {
 }  # fmt: skip
 
 
-def build_fastai_unet(in_channels: int, classes: int, *, backbone: str) -> nn.Module:
+def build_fastai_unet(
+    in_channels: int, classes: int, *, backbone: str, skip_connections: bool = True
+) -> nn.Module:
     """U-Net with a torchvision encoder and random weights.
 
     Parameters
@@ -32,6 +40,9 @@ def build_fastai_unet(in_channels: int, classes: int, *, backbone: str) -> nn.Mo
         Output classes, background included.
     backbone
         ``r18``, ``r34``, ``r50``, ``v16`` or ``sq11``.
+    skip_connections
+        False leaves the encoder of ``v16`` and ``sq11`` in one layer, as `unet_learner` does: `DynamicUnet`
+        looks for halvings between layers and then makes no skip connections.
 
     Returns
     -------
@@ -43,7 +54,8 @@ def build_fastai_unet(in_channels: int, classes: int, *, backbone: str) -> nn.Mo
     from fastai.vision.models.unet import DynamicUnet
 
     arch = getattr(torchvision.models, _TORCHVISION_NAMES[backbone])
-    model = DynamicUnet(_body(arch(weights=None), backbone, in_channels), classes, _BUILD_SIZE)
+    body = _body(arch(weights=None), backbone, in_channels, in_one_layer=not skip_connections)
+    model = DynamicUnet(body, classes, _BUILD_SIZE)
     if isinstance(model.layers[-1], ToTensorBase):
         model.layers = model.layers[:-1]
     return model
@@ -85,21 +97,20 @@ def load_imagenet(model: nn.Module, backbone: str, file: Path | None = None) -> 
             f"no tensor of {file or 'the download'} fits the encoder {backbone}; is it another network?"
         )
     classifier.load_state_dict(fitting, strict=False)
-    model.layers[0].load_state_dict(_body(classifier, backbone, 3).state_dict())
+    encoder = model.layers[0]
+    encoder.load_state_dict(_body(classifier, backbone, 3, in_one_layer=len(encoder) == 1).state_dict())
     source = file.name if file else "torchvision"
     return f"ImageNet encoder from {source}: {len(fitting)} of {len(state)} tensors fit"
 
 
-def _body(classifier: nn.Module, backbone: str, in_channels: int) -> nn.Module:
-    """The layers of a classifier that become the encoder."""
+def _body(classifier: nn.Module, backbone: str, in_channels: int, *, in_one_layer: bool) -> nn.Module:
+    """The layers of a classifier that become the encoder; of SqueezeNet and VGG fastai makes one layer."""
     import torchvision
     from fastai.vision.learner import create_body, model_meta
 
     cut = model_meta[getattr(torchvision.models, _TORCHVISION_NAMES[backbone])]["cut"]
     body = create_body(classifier, n_in=in_channels, pretrained=False, cut=cut)
-    # fastai wraps SqueezeNet and VGG into one layer; `DynamicUnet` looks for halvings between layers and then
-    # makes no skip connections. v16 stays as `unet_learner` gives it, or models of v16 could not be read.
-    return body[0] if backbone == "sq11" else body
+    return body[0] if len(body) == 1 and not in_one_layer else body
 
 
 def _download(backbone: str) -> dict[str, torch.Tensor]:
@@ -124,15 +135,36 @@ def _read(file: Path) -> dict[str, torch.Tensor]:
         state = torch.load(file, map_location="cpu", weights_only=True)
         return {k: v for k, v in state.items() if isinstance(v, torch.Tensor)}
     except Exception as error:  # torch raises many kinds for damaged and for unsafe files
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:100]
-        raise DataError(f"{file} is no readable file of tensors ({reason})") from None
+        raise DataError(f"{file} is no readable file of tensors ({first_line(error)})") from None
 
 
 def _encoder(model: nn.Module) -> nn.Module:
     return model.layers[0]
 
 
-for _name in _TORCHVISION_NAMES:
+for _name in ("r18", "r34", "sq11"):
     register(
         Architecture(_name, partial(build_fastai_unet, backbone=_name), _encoder, rgb=True, imagenet=True)
     )
+register(
+    Architecture(
+        "r50",
+        partial(build_fastai_unet, backbone="r50"),
+        _encoder,
+        rgb=True,
+        imagenet=True,
+        defaults=PAPER_LARGE,
+    )
+)
+# Learners of fastai, and model files of before, hold a VGG without skip connections and do not say so.
+register(
+    Architecture(
+        "v16",
+        partial(build_fastai_unet, backbone="v16", skip_connections=False),
+        _encoder,
+        rgb=True,
+        imagenet=True,
+        arguments={"skip_connections": True},
+        defaults=PAPER_LARGE,
+    )
+)

@@ -8,7 +8,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from cmrseg.models.defaults import Stage, TrainDefaults
+from cmrseg.models.registry import Architecture, register
+
+LIGHT = TrainDefaults(
+    base=(Stage(100, 3e-3),),
+    transfer=(Stage(3, 1e-3, frozen=True), Stage(37, 1e-3)),
+    # One scanner writes its images in one orientation: s3's rotations and flips only cost accuracy there.
+    transfer_augmentation="s4",
+    batch_size=16,
+    transfer_batch_size=16,
+    weight_decay=0.02,
+    ema_decay=0.99,
+    gradient_clip=5.0,
+    size=160,
+    pixel_mm=1.5,
+)
 NORMS = ("batch", "instance")
+MOST_LEVELS = 6  # images are padded to multiples of 32 pixels, which can be halved five times
 
 
 class LightUNet(nn.Module):
@@ -36,7 +53,8 @@ class LightUNet(nn.Module):
     Raises
     ------
     ValueError
-        If a channel count is not positive, or if there is no such norm.
+        If a channel count is no positive number, there are fewer than 2 or more than 6 levels, or there is
+        no such norm.
 
     References
     ----------
@@ -86,12 +104,13 @@ class LightEncoder(nn.Module):
             ConvBlock(i, o, norm=norm, residual=residual) for i, o in zip(inputs, widths, strict=True)
         )
         self.dropout = nn.Dropout2d(dropout)
+        self.pool = nn.MaxPool2d(2)
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Features of every level, full resolution first, each ``(b, width, h / 2**level, w / 2**level)``."""
         features = [self.blocks[0](images)]
         for block in self.blocks[1:]:
-            features.append(block(F.max_pool2d(features[-1], 2)))
+            features.append(block(self.pool(features[-1])))
         features[-1] = self.dropout(features[-1])
         return features
 
@@ -106,13 +125,13 @@ class LightDecoder(nn.Module):
         self.blocks = nn.ModuleList(
             ConvBlock(2 * wide, wide, norm=norm, residual=residual) for _, wide in steps
         )
+        self.upsample = nn.Upsample(scale_factor=2.0, mode="bilinear", align_corners=False)
 
     def forward(self, features: list[Tensor]) -> Tensor:
         """Features ``(b, widths[0], h, w)`` from those of every level."""
         x = features[-1]
         for skip, narrow, block in zip(features[-2::-1], self.narrow, self.blocks, strict=True):
-            x = F.interpolate(narrow(x), scale_factor=2.0, mode="bilinear", align_corners=False)
-            x = block(torch.cat([skip, x], dim=1))
+            x = block(torch.cat([skip, self.upsample(narrow(x))], dim=1))
         return x
 
 
@@ -142,12 +161,19 @@ def _norm(name: str, channels: int) -> nn.Module:
 
 def _check(in_channels: int, classes: int, widths: Sequence[int], norm: str) -> None:
     """Refuse sizes that no layer can have."""
-    if min(in_channels, classes, *widths) < 1:
+    if not isinstance(widths, Sequence) or not 2 <= len(widths) <= MOST_LEVELS:
+        raise ValueError(f"widths must name at least 2 levels and at most {MOST_LEVELS}, got {widths!r:.60}")
+    if not all(type(n) is int and n > 0 for n in (in_channels, classes, *widths)):
         raise ValueError(
-            f"in_channels, classes and widths must be positive (channels), "
+            f"in_channels, classes and widths must be positive whole numbers (channels), "
             f"got {in_channels}, {classes}, {tuple(widths)}"
         )
-    if len(widths) < 2:
-        raise ValueError(f"widths must name at least 2 levels, got {tuple(widths)}")
     if norm not in NORMS:
         raise ValueError(f"norm must be one of {', '.join(NORMS)}, got '{norm}'")
+
+
+def _encoder(model: nn.Module) -> nn.Module:
+    return model.encoder
+
+
+register(Architecture("light2d", LightUNet, _encoder, defaults=LIGHT))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from inspect import Parameter, signature
 
 from torch import nn
 
 from cmrseg.labels import near_matches
+from cmrseg.models.defaults import PAPER, TrainDefaults
 
 Builder = Callable[..., nn.Module]  # (in_channels, classes, **arguments) -> network
 
@@ -30,6 +32,14 @@ class Architecture:
         Whether torchvision has ImageNet weights for the encoder.
     arguments
         Default arguments of ``build``.
+    defaults
+        How it is trained when nothing else is said; the paper's values where an architecture has none.
+    dims
+        Spatial dimensions of an image: 2 for slices, 3 for volumes.
+    task
+        What it computes, see `cmrseg.tasks`.
+    inflated_from
+        2D architecture whose weights it can start from, see `cmrseg.models.inflate`.
     """
 
     name: str
@@ -38,6 +48,10 @@ class Architecture:
     rgb: bool = False
     imagenet: bool = False
     arguments: Mapping[str, object] = field(default_factory=dict)
+    defaults: TrainDefaults = PAPER
+    dims: int = 2
+    task: str = "segmentation"
+    inflated_from: str = ""
 
 
 ARCHITECTURES: dict[str, Architecture] = {}
@@ -60,6 +74,22 @@ def get_architecture(name: str) -> Architecture:
     if name not in ARCHITECTURES:
         raise ValueError(f"unknown architecture '{name}'; {near_matches(name, sorted(ARCHITECTURES))}")
     return ARCHITECTURES[name]
+
+
+def check_arguments(architecture: Architecture, arguments: Mapping[str, object]) -> None:
+    """Check that an architecture takes some arguments.
+
+    Raises
+    ------
+    ValueError
+        If it knows no argument of one of the names; near matches are named.
+    """
+    _, _, *taken = signature(architecture.build).parameters.values()  # after input channels and classes
+    known = [parameter.name for parameter in taken]
+    unknown = next((name for name in arguments if name not in known), None)
+    if unknown is not None and all(p.kind is not Parameter.VAR_KEYWORD for p in taken):
+        hint = near_matches(unknown, known)
+        raise ValueError(f"the architecture {architecture.name} takes no argument '{unknown}'; {hint}")
 
 
 def parameter_groups(model: nn.Module, architecture: Architecture) -> list[list[nn.Parameter]]:

@@ -1,17 +1,13 @@
-"""fastai callbacks: repeatable epochs, bfloat16, averaged weights, Dice by structure."""
+"""fastai callbacks: repeatable epochs, bfloat16, averaged weights."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 
 import numpy as np
 import torch
 from fastai.callback.core import Callback, CancelValidException
-from fastai.learner import Metric
 from torch import Tensor
-
-from cmrseg.metrics.overlap import label_dice
 
 
 class EpochSeed(Callback):
@@ -64,13 +60,22 @@ class ValidateEvery(Callback):
 
 
 class ReducedPrecision(Callback):
-    """Run the network in bfloat16 and channels-last; the loss stays in float32."""
+    """Run the network in bfloat16; the loss stays in float32.
+
+    Parameters
+    ----------
+    memory_format
+        Order of the network's tensors in memory.
+    """
 
     order = 10  # after fastai has cast the batch to plain tensors
 
+    def __init__(self, memory_format: torch.memory_format) -> None:
+        self.memory_format = memory_format
+
     def before_batch(self) -> None:
         """Enter autocast."""
-        self.learn.xb = tuple(x.contiguous(memory_format=torch.channels_last) for x in self.xb)
+        self.learn.xb = tuple(x.contiguous(memory_format=self.memory_format) for x in self.xb)
         self.autocast = torch.autocast(self.xb[0].device.type, dtype=torch.bfloat16)
         self.autocast.__enter__()
 
@@ -138,89 +143,6 @@ class AverageWeights(Callback):
         if hasattr(self, "raw"):
             self.model.load_state_dict(self.raw)
             del self.raw
-
-
-class DiceByStructure(Callback):
-    """Dice of every structure from the pixel counts of the validation images."""
-
-    order = 30
-    remove_on_fetch = True
-
-    def __init__(self, classes: int) -> None:
-        self.classes = classes
-        self.tables: list[Tensor] = []
-
-    def before_validate(self) -> None:
-        """Start counting."""
-        self.tables = []
-
-    def after_batch(self) -> None:
-        """Count the pixels of every pair of true and predicted class, image by image."""
-        if self.training:
-            return
-        size = self.classes**2
-        pairs = self.yb[0].long() * self.classes + self.pred.argmax(dim=1)
-        images = torch.arange(len(pairs), device=pairs.device)[:, None, None] * size
-        counts = torch.bincount((pairs + images).flatten(), minlength=len(pairs) * size)
-        self.tables.append(counts.view(-1, self.classes, self.classes).cpu())
-
-    @property
-    def counts(self) -> np.ndarray:
-        """One table of pixel counts per validation image, shape ``(n, classes, classes)``."""
-        empty = torch.zeros(0, self.classes, self.classes, dtype=torch.int64)
-        return torch.cat([empty, *self.tables]).numpy()
-
-    def dice(self, number: int) -> float:
-        """Dice of one class from the pixels of all images; 1 where it is absent from all."""
-        return float(label_dice(self.counts.sum(axis=0))[number])
-
-    def image_scores(self, labels: Sequence[str]) -> dict[str, float]:
-        """Mean over images, as the paper logs it: accuracy, and Dice of the heart and of every structure."""
-        counts = self.counts
-        right = np.trace(counts, axis1=1, axis2=2) / counts.sum(axis=(1, 2))
-        # Background and everything else: all structures count as one.
-        heart = np.add.reduceat(np.add.reduceat(counts, [0, 1], axis=1), [0, 1], axis=2)
-        scores = label_dice(counts).mean(axis=0)
-        return {
-            "accuracy": float(right.mean()),
-            "image_dice_heart": float(label_dice(heart)[:, 1].mean()),
-            **{f"image_dice_{name}": float(scores[i]) for i, name in enumerate(labels) if i > 0},
-        }
-
-
-class StructureDice(Metric):
-    """One structure's Dice, for fastai's table."""
-
-    def __init__(self, counts: DiceByStructure, number: int, label: str) -> None:
-        self.counts, self.number, self.label = counts, number, label
-
-    def reset(self) -> None:
-        """The callback resets its counts."""
-
-    def accumulate(self, learn: object) -> None:
-        """The callback counts."""
-
-    @property
-    def value(self) -> float:
-        """Dice in [0, 1]."""
-        return self.counts.dice(self.number)
-
-    @property
-    def name(self) -> str:
-        """Column name."""
-        return f"dice_{self.label}"
-
-
-def dice_metrics(labels: Sequence[str]) -> tuple[DiceByStructure, list[StructureDice]]:
-    """The counting callback and one metric per structure.
-
-    Parameters
-    ----------
-    labels
-        Names of the classes, background first.
-    """
-    counts = DiceByStructure(len(labels))
-    return counts, [StructureDice(counts, i, name) for i, name in enumerate(labels) if i > 0]
 
 
 def seed_everything(seed: int) -> None:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
-import tomllib
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from cmrseg.labels import near_matches
-from cmrseg.models import get_architecture
+from cmrseg.io.settings import read_json, read_toml, record, told_of
+from cmrseg.labels import parse_structures
+from cmrseg.models import check_arguments
+from cmrseg.models.defaults import Schedule
 from cmrseg.preprocess import Preprocessing
-from cmrseg.problems import DataError
-from cmrseg.training.recipe import Recipe
-from cmrseg.training.stages import Schedule, Stage, defaults_of
+from cmrseg.recipe import Recipe
+from cmrseg.training.options import TrainOptions
+from cmrseg.zoo.model_file import ModelSpec, check_line
+
+WEIGHTS = ("best", "last")
+_REMEDY = "correct the settings"
 
 
 @dataclass(frozen=True)
@@ -45,13 +50,26 @@ class TrainConfig:
     start
         Encoder weights to start from: ``imagenet`` (torchvision), ``random``, or a file of ImageNet weights.
     labels
-        Label scheme of the data where its layout does not tell.
+        Label scheme of the data where its layout does not tell; of several data sets one each, with a ``+``
+        between them.
     subset
         Training images to use, as ``FILE:COLUMN`` of a table of subsets (``subsets.tsv:v3``, see
         `cmrseg.data.subsets`); all when empty. Validation is not affected.
+    keep_structures
+        In a transfer, whether structures of the base model stay that the data do not contour.
+    weights
+        Which epoch becomes the model: the one with the ``best`` validation Dice, which is our choice, or the
+        ``last`` one, as in the paper.
+    structures
+        Which contours are used, such as LV and MYO: those of other structures are background, and the model
+        has no output for them. All when empty.
+    shares
+        How often every one of several data sets is drawn; as their numbers of images are when empty.
+    region_sampling
+        How much more often the ends of a heart are drawn than its middle; 1 draws every slice once.
     """
 
-    recipe: str
+    recipe: Recipe
     preprocessing: Preprocessing
     schedule: Schedule
     arguments: Mapping[str, Any] = field(default_factory=dict)
@@ -66,36 +84,52 @@ class TrainConfig:
     start: str = "random"
     labels: str | None = None
     subset: str = ""
+    keep_structures: bool = True
+    weights: str = "best"
+    structures: tuple[str, ...] = ()
+    shares: tuple[float, ...] = ()
+    region_sampling: float = 1.0
 
     def __post_init__(self) -> None:
-        recipe = Recipe.parse(self.recipe)
-        pretrained = get_architecture(recipe.architecture).imagenet
+        architecture = self.recipe.network
+        check_arguments(architecture, self.arguments)
+        check_line("licence", self.licence)
+        pretrained = architecture.imagenet
         if not pretrained and self.start not in ("random", "base model"):
-            raise ValueError(f"there are no ImageNet weights for {recipe.architecture}; leave --imagenet out")
+            raise ValueError(f"there are no ImageNet weights for {architecture.name}; leave --imagenet out")
+        if self.structures and self.structures != parse_structures(",".join(self.structures)):
+            raise ValueError(f"structures must be some of LV, MYO, RV, in this order, got {self.structures}")
+        if self.weights not in WEIGHTS:
+            raise ValueError(f"weights must be {' or '.join(WEIGHTS)} (epoch), got '{self.weights}'")
+        self._check_numbers()
+
+    def _check_numbers(self) -> None:
+        """Refuse numbers that no training can use."""
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1 (images), got {self.batch_size}")
         if self.validate_every < 1:
             raise ValueError(f"validate_every must be at least 1 (epochs), got {self.validate_every}")
         if not 0 <= self.ema_decay < 1:
             raise ValueError(f"ema_decay must be in [0, 1), got {self.ema_decay}")
+        if not all(0 < share < math.inf for share in self.shares):
+            raise ValueError(f"shares must be positive numbers, one for every data set, got {self.shares}")
+        if not 1 <= self.region_sampling <= 1000:
+            raise ValueError(f"region_sampling must be in [1, 1000] (ratio), got {self.region_sampling}")
 
     def to_json(self, **run: Any) -> str:
         """For ``config.json``; ``run`` says what the command was given (data, base model)."""
-        return json.dumps({**asdict(self), "run": run}, indent=2)
+        return json.dumps({**asdict(self), "recipe": str(self.recipe), "run": run}, indent=2)
 
 
-def base_config(name: str, *, file: Path | None = None, **overrides: Any) -> TrainConfig:
-    """Configuration of a recipe: the architecture's defaults, then a TOML file, then overrides.
+def train_config(recipe: str | Recipe, options: TrainOptions | None = None) -> TrainConfig:
+    """Configuration of a recipe: the architecture's defaults, then a TOML file, then what else was said.
 
     Parameters
     ----------
-    name
-        Recipe such as ``r34_CE_p5_s2``.
-    file
-        ``train.toml`` of a model of the zoo; keys are those of `TrainConfig`, its ``[preprocessing]`` and
-        ``[[schedule]]``.
-    overrides
-        Fields of `TrainConfig`; None means not given.
+    recipe
+        Such as ``r34_CE_p5_s2``.
+    options
+        What differs from the defaults.
 
     Raises
     ------
@@ -104,13 +138,16 @@ def base_config(name: str, *, file: Path | None = None, **overrides: Any) -> Tra
     DataError
         If the file cannot be read or holds an unknown key.
     """
-    recipe = Recipe.parse(name)
-    defaults = defaults_of(recipe.architecture)
-    architecture = get_architecture(recipe.architecture)
+    options = options or TrainOptions()
+    recipe = recipe if isinstance(recipe, Recipe) else Recipe.parse(recipe)
+    architecture, defaults = recipe.network, recipe.network.defaults
     config = TrainConfig(
-        recipe=name,
+        recipe=recipe,
         preprocessing=Preprocessing(
-            pixel_mm=defaults.pixel_mm, size=recipe.size or defaults.size, rgb=architecture.rgb
+            pixel_mm=defaults.pixel_mm,
+            size=recipe.size or defaults.size,
+            rgb=architecture.rgb,
+            resize=defaults.resize,
         ),
         schedule=defaults.base,
         arguments=dict(architecture.arguments),
@@ -120,9 +157,43 @@ def base_config(name: str, *, file: Path | None = None, **overrides: Any) -> Tra
         gradient_clip=defaults.gradient_clip,
         start="imagenet" if architecture.imagenet else "random",
     )
-    if file is not None:
-        config = _apply(config, _read_toml(file), file)
-    return replace(config, **{k: v for k, v in overrides.items() if v is not None})
+    return _as_said(config, options)
+
+
+def transfer_config(
+    base: ModelSpec, data: Path | Sequence[Path], options: TrainOptions | None = None
+) -> TrainConfig:
+    """Configuration for fine-tuning a base model: its recipe on other data, with the transfer schedule.
+
+    Parameters
+    ----------
+    base
+        Start of the transfer.
+    data
+        Its folder name becomes the training set in the recipe's name, those of several one after the other.
+    options
+        What differs from the architecture's defaults; without an augmentation it is the base model's own for
+        fastai U-Nets (the paper), s4 for the light net.
+    """
+    options = options or TrainOptions()
+    recipe = Recipe.parse(base.recipe)
+    if options.architecture:
+        recipe = Recipe.parse(str(replace(recipe, architecture=options.architecture)))
+    defaults = recipe.network.defaults
+    augmentation = options.augmentation or defaults.transfer_augmentation or recipe.augmentation
+    names = "".join(root.resolve().name for root in ((data,) if isinstance(data, Path) else data))
+    name = "".join(c for c in names if c.isascii() and c.isalnum()) or "data"
+    recipe = replace(recipe, train_set=name, augmentation=augmentation)
+    config = replace(
+        train_config(str(recipe)),  # which checks a given augmentation
+        preprocessing=base.preprocessing,
+        schedule=defaults.transfer,
+        arguments=dict(base.arguments),
+        batch_size=defaults.transfer_batch_size,
+        licence=base.licence,
+        start="base model",
+    )
+    return _as_said(config, options)
 
 
 def read_config(path: Path) -> tuple[TrainConfig, dict[str, str]]:
@@ -133,56 +204,30 @@ def read_config(path: Path) -> tuple[TrainConfig, dict[str, str]]:
     DataError
         If it cannot be read.
     """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+    remedy = "it is no configuration of a training run: name another --out"
+    values = read_json(path, remedy)
+    with told_of(path, remedy):
         run = values.pop("run", {})
-        return _apply(base_config(values["recipe"]), values, path), run
-    except (json.JSONDecodeError, KeyError, AttributeError) as error:
-        raise DataError(
-            f"{path} is no configuration of a training run ({error}); name another --out"
-        ) from None
+        if not isinstance(run, dict) or not all(isinstance(value, str) for value in run.values()):
+            raise ValueError("run must be a table of texts")
+        return record(TrainConfig, values, train_config(str(values["recipe"]))), run
 
 
-@dataclass(frozen=True)
-class RunOptions:
-    """What a user may say on the command line; None keeps what the recipe says.
-
-    Attributes
-    ----------
-    epochs
-        Epochs in all; the stages share them in proportion.
-    lr
-        Largest learning rate of every stage.
-    neighbours
-        Neighbouring slices given as channels.
-    batch_size, seed, start, labels, subset
-        As in `TrainConfig`.
-    augmentation
-        Of a transfer, see `cmrseg.training.fit.transfer_config`; in training the recipe's name says it.
-    """
-
-    epochs: int | None = None
-    lr: float | None = None
-    neighbours: int | None = None
-    batch_size: int | None = None
-    seed: int | None = None
-    start: str | None = None
-    labels: str | None = None
-    subset: str | None = None
-    augmentation: str | None = None
-
-
-def with_run_options(config: TrainConfig, options: RunOptions) -> TrainConfig:
-    """A configuration with what a user said on the command line."""
+def _as_said(config: TrainConfig, options: TrainOptions) -> TrainConfig:
+    """A configuration with what a person said: in a file, then on the command line."""
+    if options.file is not None:
+        values = read_toml(options.file, _REMEDY)
+        with told_of(options.file, _REMEDY):
+            config = record(TrainConfig, values, config)
     schedule = share_epochs(config.schedule, options.epochs) if options.epochs else config.schedule
     if options.lr is not None:
         schedule = tuple(replace(stage, lr=options.lr) for stage in schedule)
     preprocessing = config.preprocessing
     if options.neighbours is not None:
         preprocessing = replace(preprocessing, neighbours=options.neighbours)
-    same = ("batch_size", "seed", "start", "labels", "subset")
-    given = {name: value for name in same if (value := getattr(options, name)) is not None}
-    return replace(config, schedule=schedule, preprocessing=preprocessing, **given)
+    own = {setting.name for setting in fields(TrainConfig)}
+    same = {name: value for name, value in options.said().items() if name in own}
+    return replace(config, schedule=schedule, preprocessing=preprocessing, **same)
 
 
 def share_epochs(schedule: Schedule, epochs: int) -> Schedule:
@@ -198,27 +243,3 @@ def share_epochs(schedule: Schedule, epochs: int) -> Schedule:
         share = round(left * stage.epochs / (stage.epochs + sum(s.epochs for s in later)))
         shares.append(min(max(1, share), left - len(later)))
     return tuple(replace(stage, epochs=n) for stage, n in zip(stages, shares, strict=True))
-
-
-def _read_toml(file: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as error:
-        raise DataError(f"configuration {file} cannot be read: {error}") from None
-
-
-def _apply(config: TrainConfig, values: Mapping[str, Any], source: Path) -> TrainConfig:
-    """Replace the fields that a file names."""
-    known = [f.name for f in fields(TrainConfig)]
-    for key in values:
-        if key not in known:
-            raise DataError(f"{source}: unknown setting '{key}'; {near_matches(key, known)}")
-    changes = dict(values)
-    try:
-        if "preprocessing" in changes:
-            changes["preprocessing"] = replace(config.preprocessing, **changes["preprocessing"])
-        if "schedule" in changes:
-            changes["schedule"] = tuple(Stage(**stage) for stage in changes["schedule"])
-        return replace(config, **changes)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{source}: {error}") from None

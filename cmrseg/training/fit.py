@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,18 +21,30 @@ from cmrseg.data.confidence_sets import (
     set_threshold,
 )
 from cmrseg.io.atomic import write_table, write_text
+from cmrseg.io.in_use import works_in
+from cmrseg.models.defaults import Stage
 from cmrseg.models.fastai_unet import load_imagenet
-from cmrseg.problems import DataError, Problem, problem_table
+from cmrseg.problems import DataError, Problem, check_apart, problem_table
+from cmrseg.tasks import get_task
 from cmrseg.training.callbacks import AverageWeights, EpochSeed, ValidateEvery, seed_everything
-from cmrseg.training.config import TrainConfig, base_config, read_config
+from cmrseg.training.config import TrainConfig, read_config, transfer_config
 from cmrseg.training.learner import build_learner
 from cmrseg.training.loaders import make_loaders
-from cmrseg.training.log import BEST, CHECKPOINT, Listener, RunLog, RunState, load_checkpoint
-from cmrseg.training.recipe import Recipe
+from cmrseg.training.log import (
+    BEST,
+    CHECKPOINT,
+    Listener,
+    RunLog,
+    RunState,
+    load_checkpoint,
+    validated_weights,
+)
 from cmrseg.training.split_images import SplitImages, read_split_images, told_of_subset
-from cmrseg.training.stages import Stage, defaults_of
-from cmrseg.zoo.manifest import load_model
+from cmrseg.zoo.domain import TrainingDomain, measure_domain, with_domain, write_domain
+from cmrseg.zoo.inflated import with_architecture
+from cmrseg.zoo.manifest import resolve
 from cmrseg.zoo.model_file import Model, ModelSpec, build_net, read_model, save_model, with_labels
+from cmrseg.zoo.resolved import ModelName
 
 MODEL_FILE = "model.safetensors"
 _UNSAID = {"confidence_sha256": "none", "subset_sha256": "none"}  # what a run was given that says nothing
@@ -48,9 +61,10 @@ class TrainingRun:
     problems: tuple[Problem, ...] = ()
 
 
+@works_in("out", "train")
 def train(
     config: TrainConfig,
-    data: Path,
+    data: Path | Sequence[Path],
     out: Path,
     *,
     resume: bool = False,
@@ -66,9 +80,9 @@ def train(
     Parameters
     ----------
     config
-        From `cmrseg.training.config.base_config`.
+        From `cmrseg.training.config.train_config`.
     data
-        Data set in any known layout.
+        One or more data sets, each in any known layout and with its own splits.
     out
         Folder of the run; gets model.safetensors, history.csv, config.json, splits.csv.
     resume
@@ -88,12 +102,13 @@ def train(
     ----------
     Ankenbrand et al. (2020), doi:10.1101/2020.06.15.20131656, II.C.1.
     """
+    data = _data_sets(data, out)
     listener = listener or Listener()
-    given = {"command": "train", "data": str(data.resolve())}
+    given = {"command": "train", "data": _places(data)}
     chosen, table = _confidence_set(config, confidence, listener)
     given |= table | told_of_subset(config)
-    config = _open_run(out, config, resume, given)
-    images = read_split_images(data, config, out, listener, chosen)
+    config = _open_run(out, config, resume, given, listener)
+    images = read_split_images(data, config, out, listener, chosen=chosen)
     seed_everything(config.seed)
     model = _new_model(config, images.labels)
     if config.start == "random":
@@ -106,9 +121,10 @@ def train(
     return _run(model, images, config, out, listener)
 
 
+@works_in("out", "finetune")
 def finetune(
-    base: str | Path,
-    data: Path,
+    base: ModelName,
+    data: Path | Sequence[Path],
     out: Path,
     *,
     config: TrainConfig | None = None,
@@ -120,10 +136,11 @@ def finetune(
     Parameters
     ----------
     base
-        Name of a model of the zoo, or a model file. Its preprocessing is kept; its output layer is adapted to
-        the structures of the data.
+        Name of a model of the zoo, a model file, or a resolved model. Its preprocessing is kept, and so are
+        its structures that the data do not contour, unless the configuration drops them; new ones get an
+        output of their own.
     config
-        From `transfer_config`, which is the default.
+        From `cmrseg.training.config.transfer_config`, which is the default.
     data, out, resume, listener
         As for `train`.
 
@@ -132,22 +149,27 @@ def finetune(
     DataError
         If the base model or the data cannot be used, or ``out`` holds another run.
     """
+    data = _data_sets(data, out)
     listener = listener or Listener()
-    start = load_model(base)
-    config = config or transfer_config(start, data)
+    base = resolve(base)
+    start = base.load()
+    config = config or transfer_config(start.spec, data)
     if config.preprocessing != start.spec.preprocessing:
         raise ValueError("a fine-tuned model keeps the preprocessing of its base; use transfer_config")
-    given = {"command": "finetune", "data": str(data.resolve()), "base": str(base), **told_of_subset(config)}
-    config = _open_run(out, config, resume, given)
-    images = read_split_images(data, config, out, listener)
-    if extra := [name for name in start.spec.labels if name not in images.labels]:
-        listener.note(f"the base model also has {', '.join(extra)}; its output layer is adapted to the data")
+    given = {"command": "finetune", "data": _places(data), "base": str(base), **told_of_subset(config)}
+    given["base_sha256"] = base.sha256
+    config = _open_run(out, config, resume, given, listener)
+    kept = start.spec.labels if config.keep_structures else ()
+    images = read_split_images(data, config, out, listener, kept=kept)
+    if dropped := [name for name in start.spec.labels if name not in images.labels]:
+        listener.note(f"the base model also has {', '.join(dropped)}; they are dropped")
     seed_everything(config.seed)
-    model = with_labels(start, images.labels)
+    model = with_labels(with_architecture(start, config.recipe.architecture), images.labels)
     spec = replace(
         model.spec,
-        name=config.recipe,
-        recipe=config.recipe,
+        name=str(config.recipe),
+        recipe=str(config.recipe),
+        flips=config.recipe.images.flips,
         licence=start.spec.licence,
         training={"base": start.spec.name},
     )
@@ -155,50 +177,24 @@ def finetune(
     return _run(Model(spec, model.net), images, config, out, listener)
 
 
-def transfer_config(
-    base: Model, data: Path, *, augmentation: str | None = None, **overrides: Any
-) -> TrainConfig:
-    """Configuration for fine-tuning a base model: its recipe on other data, with the transfer schedule.
+def _data_sets(data: Path | Sequence[Path], out: Path) -> tuple[Path, ...]:
+    """The data sets of a run, none of which holds its results or lies among them."""
+    data = (data,) if isinstance(data, Path) else tuple(data)
+    for root in data:
+        check_apart(out, root, around=True)
+    return data
 
-    Parameters
-    ----------
-    base
-        Start of the transfer.
-    data
-        Its folder name becomes the training set in the recipe's name.
-    augmentation
-        The architecture's default for transfer when None: the base model's own for fastai U-Nets (the
-        paper), s4 for the light net.
-    overrides
-        Fields of `TrainConfig`; None means not given.
-    """
-    name = "".join(c for c in data.resolve().name if c.isascii() and c.isalnum()) or "data"
-    recipe = Recipe.parse(base.spec.recipe)
-    defaults = defaults_of(recipe.architecture)
-    recipe = replace(
-        recipe,
-        train_set=name,
-        augmentation=augmentation or defaults.transfer_augmentation or recipe.augmentation,
-    )
-    given = {
-        "schedule": defaults.transfer,
-        **{k: v for k, v in overrides.items() if v is not None},
-    }
-    return base_config(
-        str(recipe),
-        preprocessing=base.spec.preprocessing,
-        arguments=dict(base.spec.arguments),
-        licence=base.spec.licence,
-        start="base model",
-        **given,
-    )
+
+def _places(data: Sequence[Path]) -> str:
+    """Where the data sets are, for ``config.json``."""
+    return "; ".join(str(root.resolve()) for root in data)
 
 
 def _confidence_set(
     config: TrainConfig, path: Path | None, listener: Listener
 ) -> tuple[ConfidenceSet | None, dict[str, str]]:
     """The confidence set that a recipe names, and what config.json says of its table."""
-    name = Recipe.parse(config.recipe).train_set
+    name = config.recipe.train_set
     if path is None:
         if set_threshold(name) is not None:
             listener.note(f"{name} names a confidence set, but without --confidence all of the data is used")
@@ -207,20 +203,43 @@ def _confidence_set(
     return chosen, {"confidence": str(path.resolve()), "confidence_sha256": confidence_sha256(path)}
 
 
-def _open_run(out: Path, config: TrainConfig, resume: bool, given: Mapping[str, str]) -> TrainConfig:
-    """The configuration to train with; refuses to overwrite another run or to go on with other input."""
+def _open_run(
+    out: Path, config: TrainConfig, resume: bool, given: Mapping[str, str], listener: Listener
+) -> TrainConfig:
+    """The configuration to train with; refuses to overwrite another run or to go on with other input.
+
+    Settings that differ from those that the run began with are told and ignored.
+    """
     path = out / "config.json"
     if not path.exists():
         return config
     if not resume:
         raise DataError(f"{out} already holds a run; go on with it by --resume, or name another --out")
     saved, started_with = read_config(path)
-    began = {"recipe": saved.recipe, **_UNSAID, **started_with}
-    for key, value in {"recipe": config.recipe, **_UNSAID, **given}.items():
+    began = {"recipe": str(saved.recipe), **_UNSAID, **started_with}
+    for key, value in {"recipe": str(config.recipe), **_UNSAID, **given}.items():
         before = began.get(key, value)
-        if before != value and key != "confidence":  # the table may have moved; its contents count
+        # A file may have moved where its contents are known: they count.
+        if before != value and f"{key}_sha256" not in began:
             raise DataError(f"{out} was started with {key} {before}, not {value}; name another --out")
+    if ignored := _differences(saved, config):
+        listener.note(f"--resume goes on as the run began, with {'; '.join(ignored)}")
     return saved
+
+
+def _differences(saved: TrainConfig, asked: TrainConfig) -> list[str]:
+    """Settings of a run that are others than what is asked for now."""
+    before, now = (_settings(config) for config in (saved, asked))
+    return [f"{name} {before[name]} (not {now[name]})" for name in before if before[name] != now[name]]
+
+
+def _settings(config: TrainConfig) -> dict[str, Any]:
+    """Settings by name, the schedule as epochs and learning rate."""
+    values = json.loads(config.to_json())  # as config.json has them
+    for name in ("recipe", "schedule", "run"):
+        del values[name]
+    epochs, lr = sum(s.epochs for s in config.schedule), max(s.lr for s in config.schedule)
+    return {"epochs": epochs, "lr": lr, **values}
 
 
 def _begin_run(out: Path, config: TrainConfig, given: Mapping[str, str]) -> None:
@@ -231,15 +250,17 @@ def _begin_run(out: Path, config: TrainConfig, given: Mapping[str, str]) -> None
 
 def _new_model(config: TrainConfig, labels: Sequence[str]) -> Model:
     """Random weights for a configuration."""
-    recipe = Recipe.parse(config.recipe)
     spec = ModelSpec(
-        name=config.recipe,
-        architecture=recipe.architecture,
+        name=str(config.recipe),
+        architecture=config.recipe.architecture,
+        task=config.recipe.network.task,
+        dims=config.recipe.network.dims,
         labels=tuple(labels),
         preprocessing=config.preprocessing,
-        recipe=config.recipe,
+        recipe=str(config.recipe),
         arguments=dict(config.arguments),
         licence=config.licence,
+        flips=config.recipe.images.flips,
     )
     return Model(spec, build_net(spec))
 
@@ -249,6 +270,7 @@ def _run(
 ) -> TrainingRun:
     """All stages, from the checkpoint where there is one."""
     if (out / MODEL_FILE).exists():
+        _tidy(out)  # that process may have been killed before it could
         listener.note(f"the run in {out} is finished; nothing to do")
         return TrainingRun(out, out / MODEL_FILE, images.catalog, RunState(), images.problems)
     write_table(images.catalog.table[["subject", "split"]].drop_duplicates(), out / "splits.csv")
@@ -269,7 +291,8 @@ def _run(
                 learn, stage, log, config=config, optimizer=checkpoint["optimizer"] if inside else None
             )
         first_epoch += stage.epochs
-    return _finish(model.spec, images, config, out, state)
+    kept = validated_weights(learn) if config.weights == "last" else read_model(out / BEST).net.state_dict()
+    return _finish(model.spec, kept, images, config, out, state)
 
 
 def _fit_stage(
@@ -303,26 +326,53 @@ def _load_weights(learn: Any, checkpoint: dict[str, Any]) -> None:
 
 
 def _finish(
-    spec: ModelSpec, images: SplitImages, config: TrainConfig, out: Path, state: RunState
+    spec: ModelSpec,
+    weights: Mapping[str, torch.Tensor],
+    images: SplitImages,
+    config: TrainConfig,
+    out: Path,
+    state: RunState,
 ) -> TrainingRun:
-    """The best weights become the model; the checkpoint goes."""
+    """The weights of one epoch become the model; the checkpoint goes."""
+    task = get_task(spec.task)
+    last = task.score(state.rows[-1])
     training = {
         **spec.training,
         "images": len(images.train),
         "subjects": len(set(images.train.subjects)),
         "images_seen": state.images_seen,
+        "weights": config.weights,
         "best_epoch": state.best_epoch,
-        "validation_dice": round(state.best_dice, 4),
+        task.score_name: round(state.best_score if config.weights == "best" else last, 4),
         "seed": config.seed,
         "versions": _versions(),
     }
-    weights = read_model(out / BEST).net.state_dict()
-    path = save_model(replace(spec, training=training), weights, out / MODEL_FILE)
-    if images.problems:
+    if images.problems:  # before the model, which says that all is done
         write_table(problem_table(list(images.problems)), out / "problems.tsv")
+    domain = _domain(images)
+    path = save_model(with_domain(replace(spec, training=training), domain), weights, out / MODEL_FILE)
+    if domain is not None:
+        write_domain(domain, path)  # for a person; the model holds it
+    _tidy(out)
+    return TrainingRun(out, path, images.catalog, state, images.problems)
+
+
+def _tidy(out: Path) -> None:
+    """Remove what only an unfinished run needs."""
     for name in (BEST, CHECKPOINT):
         (out / name).unlink(missing_ok=True)
-    return TrainingRun(out, path, images.catalog, state, images.problems)
+
+
+def _domain(images: SplitImages) -> TrainingDomain | None:
+    """What the images were like that were trained on; None where no mask shows an LV."""
+    subjects, training = set(images.train.subjects), images.catalog.select(["train"])
+    trained = training.table["subject"].isin(subjects)  # a subset may be a few of many
+    try:
+        return measure_domain(
+            replace(training, table=training.table[trained]), data=f"its {len(subjects)} training subjects"
+        )
+    except DataError:
+        return None
 
 
 def _versions() -> dict[str, str]:

@@ -1,9 +1,16 @@
-"""The images of a data set as a network is trained on them: small integers in memory, ready to batch."""
+"""The images of a data set as a network is trained on them: small integers in memory, ready to batch.
+
+Notes
+-----
+They are kept as 8-bit integers: 1/255 is far below the noise of a cine.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 
 import numpy as np
 import torch
@@ -11,11 +18,15 @@ from torch import Tensor
 
 from cmrseg.cine import fit
 from cmrseg.data.catalog import Catalog, VolumeRef, load_volume_mask, load_whole_image
+from cmrseg.data.together import subject_in
 from cmrseg.labels import Label
+from cmrseg.metrics.contoured import contoured_structures
+from cmrseg.metrics.contrast import MIN_CONTRAST, blood_contrast
+from cmrseg.parallel import Progress
+from cmrseg.partial_labels import code_of, join_codes
 from cmrseg.preprocess import Preprocessing, mask_to_slices, neighbour_table, to_slices
 from cmrseg.problems import DataError, Problem, left_out
 
-Progress = Callable[[int, int], None]  # (done, total)
 Place = tuple[str, int, int]  # subject, frame, slice
 
 
@@ -35,6 +46,8 @@ class TrainingImages:
         Subject, frame and slice of every row.
     problems
         Volumes that could not be used.
+    data_sets
+        Name of the data set of every row where there are several; empty where there is one.
     """
 
     images: Tensor
@@ -42,6 +55,7 @@ class TrainingImages:
     neighbours: Tensor
     places: tuple[Place, ...]
     problems: tuple[Problem, ...] = ()
+    data_sets: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.masks)
@@ -55,18 +69,101 @@ class TrainingImages:
         """Labels that occur in the masks."""
         return {Label(int(v)) for v in torch.unique(self.masks)}
 
-    def with_classes(self, labels: Sequence[Label]) -> TrainingImages:
-        """Masks as class numbers of a model with these labels; other structures become background."""
+    def contoured(self, anywhere: Collection[Label]) -> list[tuple[Label, ...]]:
+        """Structures that were contoured, of every row; few slices are judged by those of the whole data."""
+        shown = torch.stack([(self.masks == label).flatten(1).any(1) for label in Label], dim=1).numpy()
+        volumes: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
+        for row, (subject, frame, _) in enumerate(self.places):
+            volumes[subject, frame].append(row)
+        found: list[tuple[Label, ...]] = [()] * len(self)
+        for rows in volumes.values():
+            structures = contoured_structures(shown[rows], anywhere)
+            for row in rows:
+                found[row] = structures
+        return found
+
+    def with_classes(
+        self, labels: Sequence[Label], anywhere: Collection[Label] | None = None
+    ) -> TrainingImages:
+        """Masks as class numbers of a model with these labels; other structures become background.
+
+        Where a structure of the model was not contoured, what has no contour is unknown rather than
+        background, see `cmrseg.partial_labels`.
+
+        Parameters
+        ----------
+        labels
+            Of the model, background first.
+        anywhere
+            Structures that were contoured in any image of the data; in any of these when None.
+        """
         table = torch.zeros(len(Label), dtype=torch.uint8)
         for number, label in enumerate(labels):
             table[label] = number
-        return replace(self, masks=table[self.masks.long()])
+        codes = [
+            code_of([n for n, label in enumerate(labels) if n and label not in contoured])
+            for contoured in self.contoured(self.labels() if anywhere is None else anywhere)
+        ]
+        masks = table[self.masks.long()]
+        return replace(self, masks=join_codes(masks, torch.tensor(codes, dtype=torch.uint8)))
+
+    def doubtful(self) -> list[str]:
+        """Subjects whose contours do not lie where their images show blood and muscle.
+
+        To be asked while the masks hold `Label` ids. Subjects of one or two images say too little.
+        """
+        centre = self.neighbours[:, self.neighbours.shape[1] // 2]
+        found, subjects = [], np.array(self.subjects)
+        for subject in dict.fromkeys(self.subjects):
+            rows = np.flatnonzero(subjects == subject)
+            stack = (
+                np.moveaxis(each.numpy(), 0, 2) for each in (self.masks[rows], self.images[centre[rows]])
+            )
+            if len(rows) > 2 and blood_contrast(*stack) < MIN_CONTRAST:
+                found.append(subject)
+        return found
 
     def only(self, wanted: Collection[Place]) -> TrainingImages:
         """The rows of some places; their neighbours stay, which need no contours."""
         rows = [row for row, place in enumerate(self.places) if place in wanted]
-        places = tuple(self.places[row] for row in rows)
-        return replace(self, masks=self.masks[rows], neighbours=self.neighbours[rows], places=places)
+        return replace(
+            self,
+            masks=self.masks[rows],
+            neighbours=self.neighbours[rows],
+            places=tuple(self.places[row] for row in rows),
+            data_sets=tuple(self.data_sets[row] for row in rows if self.data_sets),
+        )
+
+
+def join_images(parts: Mapping[str, TrainingImages]) -> TrainingImages:
+    """The images of several data sets as one; their subjects are named `data_set_subject`.
+
+    Parameters
+    ----------
+    parts
+        Images of one size by the names of their data sets, with masks as class numbers of one model.
+    """
+    if len(parts) == 1:
+        return next(iter(parts.values()))
+    offsets = accumulate((len(part.images) for part in parts.values()), initial=0)
+    return TrainingImages(
+        images=torch.cat([part.images for part in parts.values()]),
+        masks=torch.cat([part.masks for part in parts.values()]),
+        neighbours=torch.cat(
+            [part.neighbours + offset for part, offset in zip(parts.values(), offsets, strict=False)]
+        ),
+        places=tuple(
+            (subject_in(name, subject), frame, number)
+            for name, part in parts.items()
+            for subject, frame, number in part.places
+        ),
+        problems=tuple(
+            replace(problem, study=subject_in(name, problem.study))
+            for name, part in parts.items()
+            for problem in part.problems
+        ),
+        data_sets=tuple(name for name, part in parts.items() for _ in part.places),
+    )
 
 
 def read_training_images(

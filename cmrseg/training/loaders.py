@@ -1,43 +1,45 @@
-"""fastai `DataLoaders` over images in memory, so that `show_batch` and `lr_find` work from a notebook."""
+"""fastai `DataLoaders` over images in memory, so that `show_batch` and `lr_find` work from a notebook.
+
+Notes
+-----
+fastai dispatches transforms by type hints: ``encodes(self, batch: tuple)`` is silently never called on the
+batches of a loader. ``tests/training/test_loaders.py`` fails if an augmentation stops reaching the batches.
+"""
 
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
+from fastai.callback.data import WeightedDL
 from fastai.data.core import DataLoaders, TfmdDL
 from fastai.torch_core import TensorImage, TensorMask
 from fastai.vision.augment import IntToFloatTensor
 from fasttransform import DisplayedTransform
+from torch import Tensor
 
-from cmrseg.data.augment import AUGMENTATIONS, FIELD_RATIO
 from cmrseg.models.device import default_device
-from cmrseg.preprocess import DIVISOR, Preprocessing, normalise
+from cmrseg.preprocess import DIVISOR, Preprocessing, neighbour_table, normalise
+from cmrseg.tasks import Task, get_task
 from cmrseg.training.config import TrainConfig
 from cmrseg.training.images import TrainingImages
-from cmrseg.training.recipe import Recipe
+from cmrseg.training.items import ITEMS, pad_stacks
+from cmrseg.training.sampling import sampling_weights
 
 
-class SegmentationItems:
-    """Indexable pairs of image and mask, as fastai's loaders want them.
+class Targets(DisplayedTransform):
+    """What the network should answer, made of masks that were warped with their images."""
 
-    Parameters
-    ----------
-    images
-        What is indexed.
-    split_idx
-        0 for training, 1 for validation: fastai augments batches by it.
-    """
+    order = 98
 
-    def __init__(self, images: TrainingImages, *, split_idx: int) -> None:
-        self.data, self.split_idx = images, split_idx
+    def __init__(self, task: Task) -> None:
+        super().__init__()
+        self.task = task
 
-    def __len__(self) -> int:
-        return len(self.data)
-
-    def __getitem__(self, row: int) -> tuple[TensorImage, TensorMask]:
-        image = self.data.images[self.data.neighbours[row]]
-        return TensorImage(image), TensorMask(self.data.masks[row])
+    def encodes(self, masks: TensorMask) -> Tensor:
+        """Targets of a batch."""
+        return self.task.target(masks)
 
 
 class NormaliseInput(DisplayedTransform):
@@ -45,16 +47,21 @@ class NormaliseInput(DisplayedTransform):
 
     order = 99
 
-    def __init__(self, spec: Preprocessing) -> None:
+    def __init__(self, spec: Preprocessing, *, dims: int = 2) -> None:
         super().__init__()
-        self.spec = spec
+        self.spec, self.dims = spec, dims
 
     def encodes(self, images: TensorImage) -> TensorImage:
-        """Network input."""
-        return TensorImage(normalise(images.as_subclass(torch.Tensor), self.spec))
+        """Network input; the slices of a stack, channels until now, become a dimension."""
+        images = images.as_subclass(torch.Tensor)
+        if self.dims == 3:
+            near = torch.from_numpy(neighbour_table(images.shape[1], 1, self.spec.neighbours))
+            images = images[:, near].transpose(1, 2)
+        return TensorImage(normalise(images, self.spec))
 
     def decodes(self, images: TensorImage) -> TensorImage:
         """The middle slice, viewable."""
+        images = images[:, images.shape[1] // 2] if self.dims == 3 else images
         low, high = images.amin((-2, -1), keepdim=True), images.amax((-2, -1), keepdim=True)
         middle = images.shape[-3] // 2
         return ((images - low) / (high - low + 1e-5))[..., middle : middle + 1, :, :]
@@ -62,8 +69,7 @@ class NormaliseInput(DisplayedTransform):
 
 def field_size(config: TrainConfig) -> int:
     """Height and width of the stored images: wider than the training size when the augmentation crops."""
-    ratio = FIELD_RATIO[Recipe.parse(config.recipe).augmentation]
-    return math.ceil(config.preprocessing.size * ratio / DIVISOR) * DIVISOR
+    return math.ceil(config.preprocessing.size * config.recipe.images.field_ratio / DIVISOR) * DIVISOR
 
 
 def make_loaders(
@@ -82,23 +88,27 @@ def make_loaders(
 
     Returns
     -------
-    Batches of ``(b, channels, h, w)`` network input and ``(b, h, w)`` classes.
+    Batches of ``(b, channels, h, w)`` network input, or ``(b, channels, z, h, w)`` in 3D, and the targets of
+    the task, such as ``(b, h, w)`` or ``(b, z, h, w)`` classes.
     """
-    augmentation = AUGMENTATIONS[Recipe.parse(config.recipe).augmentation]
-    plain = [IntToFloatTensor(), NormaliseInput(config.preprocessing)]
-    batch_size = min(config.batch_size, len(train))
-    augmented = [*augmentation(config.preprocessing.size), *plain]
-    train_loader = TfmdDL(
-        SegmentationItems(train, split_idx=0),
-        bs=batch_size,
+    network = config.recipe.network
+    dims, task = network.dims, get_task(network.task)
+    plain = [IntToFloatTensor(), Targets(task), NormaliseInput(config.preprocessing, dims=dims)]
+    training, validation = ITEMS[dims](train, split_idx=0), ITEMS[dims](valid, split_idx=1)
+    augmented = [*config.recipe.images.transforms(config.preprocessing.size), *plain]
+    weights = sampling_weights(train, config)
+    make = TfmdDL if weights is None else partial(WeightedDL, wgts=training.weights(weights))
+    same_size = {"before_batch": pad_stacks} if dims == 3 else {}
+    train_loader = make(
+        training,
+        bs=min(config.batch_size, len(training)),
         shuffle=True,
         drop_last=True,
         after_batch=augmented,
         num_workers=0,
+        **same_size,
     )
-    valid_loader = TfmdDL(
-        SegmentationItems(valid, split_idx=1), bs=config.batch_size, after_batch=plain, num_workers=0
-    )
+    valid_loader = TfmdDL(validation, bs=config.batch_size, after_batch=plain, num_workers=0, **same_size)
     loaders = DataLoaders(train_loader, valid_loader, device=device or default_device())
     for loader in loaders:
         _ = loader.n_inp  # fastai draws random numbers to find this out: not within an epoch, that is seeded

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import math
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,17 +18,16 @@ from fastai.callback.core import Callback
 from torch import Tensor
 
 from cmrseg.io.atomic import atomic_path, write_table
-from cmrseg.problems import DataError
-from cmrseg.training.callbacks import AverageWeights, DiceByStructure
+from cmrseg.problems import DataError, first_line
+from cmrseg.tasks import Task, get_task
+from cmrseg.training.callbacks import AverageWeights
 from cmrseg.zoo.model_file import ModelSpec, save_model
 
 CHECKPOINT = "checkpoint.pt"
 BEST = "best.safetensors"
+BY_DATA = "history_by_data.csv"  # where there are several data sets
 CHECKPOINT_EVERY_S = 20.0
-HISTORY_COLUMNS = (
-    "epoch", "images_seen", "stage", "lr", "train_loss", "valid_loss",
-    "dice_LV", "dice_MYO", "dice_RV", "seconds",
-)  # fmt: skip
+_COLUMNS = ("epoch", "images_seen", "stage", "lr", "train_loss", "valid_loss")  # then scores and seconds
 
 
 def _ignore(*_: Any) -> None:
@@ -48,8 +49,7 @@ class Listener:
     batch
         Images of every training batch.
     epoch
-        Row of the history after every validated epoch, with the mean scores per image beside it, see
-        `cmrseg.training.callbacks.DiceByStructure.image_scores`.
+        Row of the history after every validated epoch, with the details of the task's validator beside it.
     """
 
     note: Callable[[str], None] = _ignore
@@ -65,13 +65,19 @@ class RunState:
 
     epoch: int = 0
     images_seen: int = 0
-    best_dice: float = -1.0
+    best_score: float = -math.inf
     best_epoch: int = 0
     rows: list[dict[str, Any]] = field(default_factory=list)
+    by_data: list[dict[str, Any]] = field(default_factory=list)
+
+
+def history_columns(task: Task) -> list[str]:
+    """Columns of ``history.csv``."""
+    return [*_COLUMNS, *task.columns, "seconds"]
 
 
 class RunLog(Callback):
-    """Write history.csv after every epoch, the best model when validation Dice improves, and checkpoints.
+    """Write history.csv after every epoch, the best model when its score improves, and checkpoints.
 
     Parameters
     ----------
@@ -96,7 +102,7 @@ class RunLog(Callback):
         self, out: Path, spec: ModelSpec, state: RunState, *, stage: int, first_epoch: int, listener: Listener
     ) -> None:
         self.out, self.spec, self.state, self.stage = out, spec, state, stage
-        self.first_epoch, self.listener = first_epoch, listener
+        self.first_epoch, self.listener, self.task = first_epoch, listener, get_task(spec.task)
         self.saved_at = time.monotonic()
         self._start_row()
 
@@ -117,20 +123,21 @@ class RunLog(Callback):
             return  # not validated, or skipped while resuming
         state = self.state
         state.epoch, state.images_seen = self.first_epoch + self.epoch + 1, state.images_seen + self.images
-        row = self._row()
+        row, by_data = self._row(), self._rows_by_data()
         state.rows.append(row)
-        self._keep_best(row)
-        write_table(pd.DataFrame(state.rows, columns=list(HISTORY_COLUMNS)), self.out / "history.csv")
+        state.by_data += by_data
+        self._keep_best(by_data or [row])
+        write_table(pd.DataFrame(state.rows, columns=history_columns(self.task)), self.out / "history.csv")
+        if by_data:
+            write_table(pd.DataFrame(state.by_data), self.out / BY_DATA)
         if time.monotonic() - self.saved_at > CHECKPOINT_EVERY_S or self.epoch + 1 == self.n_epoch:
             save_checkpoint(self.learn, state, self.out)
             self.saved_at = time.monotonic()
         self._start_row()
-        self.listener.epoch({**row, **self.dice_by_structure.image_scores(self.spec.labels)})
+        self.listener.epoch({**row, **self.validator.details()})
 
     def _row(self) -> dict[str, Any]:
         """The epoch as a row of the history."""
-        counts: DiceByStructure = self.dice_by_structure
-        dice = {f"dice_{name}": counts.dice(i) for i, name in enumerate(self.spec.labels) if i > 0}
         return {
             "epoch": self.state.epoch,
             "images_seen": self.state.images_seen,
@@ -138,16 +145,24 @@ class RunLog(Callback):
             "lr": float(self.opt.hypers[-1]["lr"]),
             "train_loss": self.loss_sum / max(self.images, 1),
             "valid_loss": float(self.recorder.loss.value),
-            **dice,
+            **self.validator.scores(),
             "seconds": round(time.monotonic() - self.started, 2),
         }
 
-    def _keep_best(self, row: dict[str, Any]) -> None:
-        """Save the weights when the mean Dice over structures is the best so far."""
-        values = [v for k, v in row.items() if k.startswith("dice_")]
-        mean = sum(values) / len(values)
-        if mean > self.state.best_dice:
-            self.state.best_dice, self.state.best_epoch = mean, self.state.epoch
+    def _rows_by_data(self) -> list[dict[str, Any]]:
+        """The scores of the epoch in every one of several data sets; they lie one after the other."""
+        data_sets, rows, first = self.dls.valid.dataset.data.data_sets, [], 0
+        for name, images in Counter(data_sets).items():
+            scores = self.validator.scores(slice(first, first + images))
+            rows.append({"epoch": self.state.epoch, "data": name, "images": images, **scores})
+            first += images
+        return rows
+
+    def _keep_best(self, rows: list[dict[str, Any]]) -> None:
+        """Save the weights when the score of the task, averaged over data sets, is the best so far."""
+        score = sum(map(self.task.score, rows)) / len(rows)
+        if score > self.state.best_score:
+            self.state.best_score, self.state.best_epoch = score, self.state.epoch
             save_model(self.spec, validated_weights(self.learn), self.out / BEST)
 
 
@@ -185,7 +200,7 @@ def load_checkpoint(out: Path, device: torch.device) -> dict[str, Any]:
         return torch.load(out / CHECKPOINT, map_location=device, weights_only=True)
     except Exception as error:  # torch raises many kinds for damaged files
         raise DataError(
-            f"checkpoint {out / CHECKPOINT} is damaged ({str(error).splitlines()[0][:80]}); "
+            f"checkpoint {out / CHECKPOINT} is damaged ({first_line(error, 80)}); "
             "start again with another --out"
         ) from None
 

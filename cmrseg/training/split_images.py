@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 
-import pandas as pd
-
 from cmrseg.data.catalog import Catalog, assign_splits, read_catalog
 from cmrseg.data.confidence_sets import ConfidenceSet, select_confident
 from cmrseg.data.subsets import read_subsets, subset_rows
-from cmrseg.labels import Label
+from cmrseg.data.together import data_set_names, join_catalogs, subject_in
+from cmrseg.io.tables import read_table
+from cmrseg.labels import STRUCTURES, Label
 from cmrseg.problems import DataError, Problem
+from cmrseg.tasks import get_task
 from cmrseg.training.config import TrainConfig
-from cmrseg.training.images import Place, TrainingImages, read_training_images
+from cmrseg.training.images import Place, TrainingImages, join_images, read_training_images
 from cmrseg.training.loaders import field_size
 from cmrseg.training.log import Listener
 
@@ -31,22 +33,30 @@ class SplitImages:
 
 
 def read_split_images(
-    data: Path, config: TrainConfig, out: Path, listener: Listener, chosen: ConfidenceSet | None = None
+    data: Sequence[Path],
+    config: TrainConfig,
+    out: Path,
+    listener: Listener,
+    *,
+    chosen: ConfidenceSet | None = None,
+    kept: Collection[str] = (),
 ) -> SplitImages:
     """Training and validation images, and the classes that the data can teach.
 
     Parameters
     ----------
     data
-        Data set with masks.
+        Data sets with masks. A structure that one of them does not contour is unknown there, not background.
     config
-        Preprocessing, label scheme, seed of a random split and subset.
+        Preprocessing, label schemes, structures, seed of a random split and subset.
     out
         Folder of the run, whose ``splits.csv`` decides where there is one.
     listener
         Who is told what was read and left out.
     chosen
         Use the examinations of this confidence set only.
+    kept
+        Structures of a base model that stay classes although the data do not contour them.
 
     Returns
     -------
@@ -55,31 +65,108 @@ def read_split_images(
     Raises
     ------
     DataError
-        If the data or the subset cannot be used.
+        If the data or the subset cannot be used, or a structure that is asked for is not in the masks.
     """
-    catalog = _labelled(read_catalog(data, labels=config.labels), data, chosen)
-    catalog = assign_splits(_splits_of_run(catalog, out / "splits.csv"), seed=config.seed)
+    catalogs = _catalogs(data, config, out, chosen)
+    catalog = join_catalogs(catalogs)
     for note in catalog.notes:
         listener.note(note)
     train, valid = (
-        read_training_images(
-            catalog.select([split]), config.preprocessing, field_px=field_size(config), progress=listener.read
-        )
+        {name: _images(each, split, config, listener) for name, each in catalogs.items()}
         for split in ("train", "val")
     )
-    labels = [label for label in Label if label in train.labels() | {Label.BACKGROUND}]
-    names = tuple(label.name for label in labels)
-    if absent := [label.name for label in Label if label not in labels]:
-        listener.note(
-            f"no {', '.join(absent)} in the training masks: the model will segment {', '.join(names[1:])}"
-        )
-    if len(names) < 2:
-        raise DataError(f"the training masks of {data} are empty; there is nothing to learn")
-    problems = (*catalog.problems, *train.problems, *valid.problems)
+    taught = {label for images in train.values() for label in images.labels()} - {Label.BACKGROUND}
+    if not taught:
+        raise DataError(f"the training masks of {_told(data)} are empty; there is nothing to learn")
+    labels = _classes(taught, kept, config.structures, listener)
+    both = [join_images(_with_classes(images, labels, train, valid)) for images in (train, valid)]
+    problems = (*catalog.problems, *both[0].problems, *both[1].problems)
     for problem in problems:
         listener.note(f"left out: {problem.extra_info}")
-    images = _of_subset(train, config.subset)
-    return SplitImages(catalog, images.with_classes(labels), valid.with_classes(labels), names, problems)
+    if doubtful := sorted({s for images in (train, valid) for s in _doubtful(images)}):
+        listener.note(
+            f"the contours of {len(doubtful)} subject(s) do not lie on blood and muscle of their images, and "
+            f"may be another patient's: {', '.join(doubtful[:5])}; look at them"
+        )
+    names = get_task(config.recipe.network.task).labels([label.name for label in labels])
+    return SplitImages(catalog, _of_subset(both[0], config.subset), both[1], names, problems)
+
+
+def _catalogs(
+    data: Sequence[Path], config: TrainConfig, out: Path, chosen: ConfidenceSet | None
+) -> dict[str, Catalog]:
+    """The images with masks of every data set, with its splits or those that the run started with."""
+    found, several = {}, len(data) > 1
+    for name, root, scheme in zip(data_set_names(data), data, _schemes(data, config.labels), strict=True):
+        catalog = _labelled(read_catalog(root, labels=scheme), root, chosen)
+        catalog = _splits_of_run(catalog, out / "splits.csv", name if several else "")
+        found[name] = assign_splits(catalog.only_structures(config.structures), seed=config.seed)
+    return found
+
+
+def _schemes(data: Sequence[Path], labels: str | None) -> list[str | None]:
+    """Label scheme of every data set: one for all, or one each with a ``+`` between them; empty is unsaid."""
+    given = [scheme or None for scheme in labels.split("+")] if labels else [None]
+    if len(given) not in (1, len(data)):
+        raise DataError(
+            f"{len(given)} label schemes for {len(data)} data set(s); name one for all, or one each: "
+            "--labels acdc+mnms, with nothing where the layout tells it"
+        )
+    return given * len(data) if len(given) == 1 else given
+
+
+def _images(catalog: Catalog, split: str, config: TrainConfig, listener: Listener) -> TrainingImages:
+    """The images of one split of one data set."""
+    return read_training_images(
+        catalog.select([split]),
+        config.preprocessing,
+        field_px=field_size(config),
+        progress=listener.read,
+    )
+
+
+def _with_classes(
+    images: Mapping[str, TrainingImages], labels: Sequence[Label], *splits: Mapping[str, TrainingImages]
+) -> dict[str, TrainingImages]:
+    """Masks as class numbers; what few slices show is judged by all splits of their own data set."""
+    anywhere = {
+        name: tuple(
+            sorted({label for split in splits for label in split[name].labels()} - {Label.BACKGROUND})
+        )
+        for name in images
+    }
+    return {name: part.with_classes(labels, anywhere[name]) for name, part in images.items()}
+
+
+def _doubtful(images: Mapping[str, TrainingImages]) -> list[str]:
+    """Subjects whose contours lie elsewhere, as the joined table names them."""
+    several = len(images) > 1
+    return [
+        subject_in(name, subject) if several else subject
+        for name, part in images.items()
+        for subject in part.doubtful()
+    ]
+
+
+def _told(data: Sequence[Path]) -> str:
+    return ", ".join(str(root) for root in data)
+
+
+def _classes(
+    taught: Collection[Label], kept: Collection[str], chosen: Sequence[str], listener: Listener
+) -> list[Label]:
+    """Classes of a model: the structures of the masks, and those of its base that stay; as far as chosen."""
+    wanted = [label for label in STRUCTURES if not chosen or label.name in chosen]
+    labels = [label for label in wanted if label in taught or label.name in kept]
+    if chosen and len(labels) < len(wanted):
+        missing = ", ".join(label.name for label in wanted if label not in labels)
+        raise DataError(f"no {missing} in the training masks; leave it out of the structures to use")
+    names = ", ".join(label.name for label in labels)
+    if chosen:
+        listener.note(f"only the contours of {names} are used; other structures are background")
+    if absent := [label.name for label in wanted if label not in taught]:
+        listener.note(f"no {', '.join(absent)} in the training masks: the model will segment {names}")
+    return [Label.BACKGROUND, *labels]
 
 
 def told_of_subset(config: TrainConfig) -> dict[str, str]:
@@ -115,16 +202,21 @@ def _labelled(catalog: Catalog, data: Path, chosen: ConfidenceSet | None) -> Cat
     """The images with masks, of a confidence set where one is chosen; there must be some."""
     labelled = catalog.with_masks()
     if labelled.table.empty:
-        raise DataError(f"none of the {len(catalog.table)} images of {data} has a mask; training needs masks")
+        raise DataError(
+            f"none of the {len(catalog.table)} images of {data} has a mask; training needs "
+            "masks: name them in the column mask of a catalog.csv beside the data (README, Data)"
+        )
     without = len(catalog.table) - len(labelled.table)
     note = f"{without} image(s) without a mask are not used"
     labelled = replace(labelled, notes=[*labelled.notes, *[note] * bool(without)])
     return labelled if chosen is None else select_confident(labelled, chosen)
 
 
-def _splits_of_run(catalog: Catalog, path: Path) -> Catalog:
-    """The splits that a run started with, when it is resumed."""
+def _splits_of_run(catalog: Catalog, path: Path, data_set: str) -> Catalog:
+    """The splits that a run started with, when it is resumed; ``data_set`` is one of several, or empty."""
     if not path.exists():
         return catalog
-    splits = dict(pd.read_csv(path, dtype=str).itertuples(index=False))
-    return replace(catalog, table=catalog.table.assign(split=catalog.table["subject"].map(splits).fillna("")))
+    splits = dict(read_table(path, str)[["subject", "split"]].itertuples(index=False))
+    subjects = catalog.table["subject"]
+    named = subjects.map(lambda subject: subject_in(data_set, subject)) if data_set else subjects
+    return replace(catalog, table=catalog.table.assign(split=named.map(splits).fillna("")))

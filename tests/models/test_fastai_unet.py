@@ -44,6 +44,27 @@ def test_squeezenet_has_a_skip_connection_at_every_halving(sq11):
     assert [type(layer).__name__ for layer in sq11.layers].count("UnetBlock") == 3
 
 
+@pytest.mark.slow
+def test_vgg_has_a_skip_connection_at_every_halving():
+    vgg = get_architecture("v16")
+    net = vgg.build(3, 3, **vgg.arguments).eval()
+    assert [type(layer).__name__ for layer in net.layers].count("UnetBlock") == 5
+    with torch.inference_mode():
+        assert net(torch.zeros(1, 3, 64, 96)).shape == (1, 3, 64, 96)
+
+
+@pytest.mark.slow
+def test_a_vgg_that_says_nothing_is_that_of_unet_learner_without_skip_connections():
+    from fastai.vision.learner import create_unet_model
+    from torchvision.models import vgg16_bn
+
+    theirs = create_unet_model(vgg16_bn, 3, (64, 64), pretrained=False)
+    ours = get_architecture("v16").build(3, 3)
+    assert [type(layer).__name__ for layer in ours.layers].count("UnetBlock") == 0
+    shapes = [[v.shape for v in net.state_dict().values()] for net in (ours, theirs)]
+    assert shapes[0] == shapes[1]
+
+
 def test_a_plain_tensor_comes_out(r18):
     assert "ToTensorBase" not in {type(layer).__name__ for layer in r18.layers}
     with torch.inference_mode():

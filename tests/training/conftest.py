@@ -1,5 +1,6 @@
 """A data set of disks that a tiny network learns in seconds."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,9 @@ import pytest
 
 from cmrseg.cine import Cine
 from cmrseg.io.images import save_image, save_mask
+from cmrseg.models.defaults import Stage
 from cmrseg.preprocess import Preprocessing
-from cmrseg.training.config import TrainConfig, base_config
-from cmrseg.training.stages import Stage
+from cmrseg.training.config import TrainConfig, train_config
 
 SPACING = (1.5, 1.5, 8.0)
 SIZE = 32
@@ -25,16 +26,22 @@ def ring(radius: float, *, right: bool) -> np.ndarray:
     return mask
 
 
-def write_disks(folder: Path, *, splits=("train", "train", "train", "val"), right=True, seed=0) -> Path:
-    """Subjects of two slices whose grey value follows the structure, in cmrseg's own layout."""
+def write_disks(
+    folder: Path, *, splits=("train", "train", "train", "val"), right=True, seed=0, slices=2, hide=()
+) -> Path:
+    """Subjects of a few slices whose grey value follows the structure, in cmrseg's own layout.
+
+    Structures to ``hide`` are seen in the images and not contoured.
+    """
     rng = np.random.default_rng(seed)
     grey = np.array([0.1, 1.0, 0.4, 0.8])
     rows = []
     for number, split in enumerate(splits):
         name = f"s{number}"
-        mask = np.stack([ring(rng.uniform(4, 7), right=right) for _ in range(2)], axis=2)[..., None]
+        mask = np.stack([ring(rng.uniform(4, 7), right=right) for _ in range(slices)], axis=2)[..., None]
         image = (grey[mask] + rng.normal(0, 0.03, mask.shape)).astype(np.float32)
         save_image(Cine(image, SPACING), folder / name / "sa.nii.gz")
+        mask[np.isin(mask, hide)] = 0
         save_mask(Cine(mask, SPACING), folder / name / "truth.nii.gz")
         rows.append(
             {"subject": name, "image": f"{name}/sa.nii.gz", "mask": f"{name}/truth.nii.gz", "split": split}
@@ -68,6 +75,6 @@ def tiny():
             "ema_decay": 0.0,
             "bf16": False,
         }
-        return base_config(recipe, **{**given, **overrides})
+        return replace(train_config(recipe), **{**given, **overrides})
 
     return config

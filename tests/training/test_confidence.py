@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 import torch
 
+from cmrseg.models.defaults import Stage
 from cmrseg.problems import DataError
 from cmrseg.training import log
 from cmrseg.training.fit import train
 from cmrseg.training.log import Listener
-from cmrseg.training.stages import Stage
 
 RECIPE = "light2d_CE_p5_s1"
 

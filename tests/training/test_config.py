@@ -1,11 +1,15 @@
 """The configuration of a run: the recipe's defaults, a file, and what a user says."""
 
+import json
+from dataclasses import replace
+
 import pytest
 
+from cmrseg.models.defaults import Stage
 from cmrseg.preprocess import Preprocessing
 from cmrseg.problems import DataError
-from cmrseg.training.config import RunOptions, base_config, read_config, share_epochs, with_run_options
-from cmrseg.training.stages import Stage
+from cmrseg.training.config import read_config, share_epochs, train_config
+from cmrseg.training.options import TrainOptions
 
 
 @pytest.fixture
@@ -18,7 +22,7 @@ def toml(tmp_path):
 
 
 def test_the_papers_model_has_the_papers_values():
-    config = base_config("r34_CE_p5_s2")
+    config = train_config("r34_CE_p5_s2")
     assert config.schedule == (Stage(30, 1e-4, frozen=True), Stage(30, 1e-5))
     assert (config.batch_size, config.weight_decay, config.ema_decay) == (32, 0.02, 0.0)
     assert config.preprocessing.size == 256
@@ -26,8 +30,20 @@ def test_the_papers_model_has_the_papers_values():
     assert config.preprocessing.rgb
 
 
+def test_the_epoch_that_is_kept_has_two_names():
+    assert train_config("r34_CE_p5_s2").weights == "best"
+    assert train_config("r34_CE_p5_s2", TrainOptions(weights="last")).weights == "last"
+    with pytest.raises(ValueError, match=r"weights must be best or last \(epoch\), got 'first'"):
+        train_config("r34_CE_p5_s2", TrainOptions(weights="first"))
+
+
+def test_large_networks_of_the_paper_see_8_images_at_a_time():
+    sizes = {name: train_config(f"{name}_CE_p5_s1").batch_size for name in ("r50", "v16", "r34")}
+    assert sizes == {"r50": 8, "v16": 8, "r34": 32}
+
+
 def test_the_size_of_the_name_wins():
-    assert base_config("r34_CE_p5_s2_128").preprocessing.size == 128
+    assert train_config("r34_CE_p5_s2_128").preprocessing.size == 128
 
 
 def test_a_file_replaces_what_it_names_and_keeps_the_rest(toml):
@@ -35,7 +51,7 @@ def test_a_file_replaces_what_it_names_and_keeps_the_rest(toml):
         "batch_size = 4\n[arguments]\nwidths = [4, 8]\n[preprocessing]\nneighbours = 3\n"
         "[[schedule]]\nepochs = 2\nlr = 0.01\nfrozen = true\n[[schedule]]\nepochs = 3\nlr = 0.001\n"
     )
-    config, defaults = base_config("light2d_CE_x_s1", file=file), base_config("light2d_CE_x_s1")
+    config, defaults = train_config("light2d_CE_x_s1", TrainOptions(file)), train_config("light2d_CE_x_s1")
     assert config.batch_size == 4
     assert config.arguments == {"widths": [4, 8]}
     assert config.schedule == (Stage(2, 0.01, frozen=True), Stage(3, 0.001))
@@ -45,7 +61,7 @@ def test_a_file_replaces_what_it_names_and_keeps_the_rest(toml):
 
 def test_what_a_caller_gives_wins_over_the_file(toml):
     file = toml("batch_size = 4\nseed = 7")
-    config = base_config("light2d_CE_x_s1", file=file, batch_size=5, seed=None)
+    config = train_config("light2d_CE_x_s1", TrainOptions(file, batch_size=5, seed=None))
     assert (config.batch_size, config.seed) == (5, 7)
 
 
@@ -59,30 +75,48 @@ def test_what_a_caller_gives_wins_over_the_file(toml):
         ("[[schedule]]\nepochs = 0\nlr = 0.1", r"train\.toml: a stage needs at least 1 epoch"),
         ("[[schedule]]\nepochs = 1\nlr = 0.1\nwarm = 2", r"train\.toml: .*warm"),
         ("batch_size =", r"train\.toml cannot be read"),
+        ("[arguments]\nwidth = [8, 16]", r"train\.toml: .*no argument 'width'; did you mean widths"),
+        ('seed = "x"', r"train\.toml: seed must be a whole number"),
+        ("schedule = 3", r"train\.toml: schedule must be a list"),
+        ('licence = "<b>"', r"train\.toml: licence must be one line"),
     ],
 )
 def test_a_wrong_file_is_told_in_one_sentence_that_names_it(toml, text, message):
     with pytest.raises(DataError, match=message) as caught:
-        base_config("light2d_CE_x_s1", file=toml(text))
+        train_config("light2d_CE_x_s1", TrainOptions(toml(text)))
     assert "\n" not in str(caught.value)
 
 
 def test_a_missing_file_is_told(tmp_path):
     with pytest.raises(DataError, match=r"nowhere\.toml cannot be read"):
-        base_config("light2d_CE_x_s1", file=tmp_path / "nowhere.toml")
+        train_config("light2d_CE_x_s1", TrainOptions(tmp_path / "nowhere.toml"))
 
 
 @pytest.mark.parametrize("decay", [-0.1, 1.0])
 def test_an_average_that_never_moves_is_refused(decay):
     with pytest.raises(ValueError, match="ema_decay"):
-        base_config("light2d_CE_x_s1", ema_decay=decay)
+        replace(train_config("light2d_CE_x_s1"), ema_decay=decay)
 
 
 @pytest.mark.parametrize("name", ["r34_CE_p5_s2", "light2d_hybrid_acdc_s3"])
 def test_config_json_gives_the_configuration_back(tmp_path, name):
-    config = base_config(name, seed=5)
+    config = train_config(name, TrainOptions(seed=5))
     (tmp_path / "config.json").write_text(config.to_json(data="somewhere"))
     assert read_config(tmp_path / "config.json") == (config, {"data": "somewhere"})
+
+
+@pytest.mark.parametrize("change", [{"run": True}, {"run": {"data": 1}}, {"schedule": 3}, {"seed": None}])
+def test_a_config_json_with_values_of_another_kind_is_named(tmp_path, change):
+    values = json.loads(train_config("light2d_CE_x_s3").to_json(data="somewhere"))
+    (tmp_path / "config.json").write_text(json.dumps({**values, **change}))
+    with pytest.raises(DataError, match=rf"config\.json: .*{next(iter(change))}"):
+        read_config(tmp_path / "config.json")
+
+
+def test_a_toml_file_that_is_no_text_is_named(tmp_path):
+    (tmp_path / "train.toml").write_bytes(b"batch_size = 4\n# M\xfcller\n")
+    with pytest.raises(DataError, match=r"train\.toml cannot be read .*UTF-8"):
+        train_config("light2d_CE_x_s3", TrainOptions(tmp_path / "train.toml"))
 
 
 def test_a_foreign_config_json_is_named(tmp_path):
@@ -93,7 +127,7 @@ def test_a_foreign_config_json_is_named(tmp_path):
 
 def test_the_light_net_has_no_imagenet_weights():
     with pytest.raises(ValueError, match="no ImageNet weights for light2d"):
-        base_config("light2d_CE_x_s1", start="w.pth")
+        train_config("light2d_CE_x_s1", TrainOptions(start="w.pth"))
 
 
 @pytest.mark.parametrize("epochs", range(1, 40))
@@ -120,13 +154,14 @@ def test_with_fewer_epochs_than_stages_the_last_are_kept():
 
 
 def test_nothing_said_changes_nothing():
-    config = base_config("r34_CE_p5_s2")
-    assert with_run_options(config, RunOptions()) == config
+    assert train_config("r34_CE_p5_s2", TrainOptions()) == train_config("r34_CE_p5_s2")
 
 
-def test_what_a_user_says_is_taken():
-    options = RunOptions(epochs=4, lr=0.5, batch_size=2, seed=0, neighbours=3, labels="acdc", start="w.pth")
-    config = with_run_options(base_config("r18_CE_x_s1", seed=9), options)
+def test_what_a_user_says_is_taken(toml):
+    options = TrainOptions(
+        toml("seed = 9"), epochs=4, lr=0.5, batch_size=2, seed=0, neighbours=3, labels="acdc", start="w.pth"
+    )
+    config = train_config("r18_CE_x_s1", options)
     assert [(s.epochs, s.lr) for s in config.schedule] == [(2, 0.5), (2, 0.5)]
     assert (config.batch_size, config.seed, config.preprocessing.neighbours) == (2, 0, 3)
     assert (config.labels, config.start) == ("acdc", "w.pth")
@@ -135,4 +170,4 @@ def test_what_a_user_says_is_taken():
 @pytest.mark.parametrize("option", [{"lr": 0.0}, {"batch_size": 0}, {"neighbours": 2}], ids=str)
 def test_a_senseless_option_is_refused(option):
     with pytest.raises(ValueError, match="must be"):
-        with_run_options(base_config("light2d_CE_x_s1"), RunOptions(**option))
+        train_config("light2d_CE_x_s1", TrainOptions(**option))

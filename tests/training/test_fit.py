@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from unittest.mock import Mock
 
 import pandas as pd
 import pytest
@@ -9,16 +10,22 @@ import torch
 
 from cmrseg.data.catalog import assign_splits, read_catalog
 from cmrseg.labels import Label
-from cmrseg.preprocess import Preprocessing
+from cmrseg.metrics.overlap import image_counts, label_dice
+from cmrseg.models.defaults import Stage
+from cmrseg.preprocess import Preprocessing, normalise
 from cmrseg.problems import DataError
+from cmrseg.recipe import Recipe
 from cmrseg.training import log
-from cmrseg.training.fit import _new_model, finetune, train, transfer_config
+from cmrseg.training.config import transfer_config
+from cmrseg.training.fit import _new_model, finetune, train
 from cmrseg.training.learner import build_learner
 from cmrseg.training.loaders import make_loaders
-from cmrseg.training.log import HISTORY_COLUMNS, Listener
+from cmrseg.training.log import Listener
+from cmrseg.training.options import TrainOptions
 from cmrseg.training.split_images import read_split_images
-from cmrseg.training.stages import Stage
-from cmrseg.zoo.model_file import ModelSpec, build_net, read_model, save_model
+from cmrseg.workflows.train import evaluate_model
+from cmrseg.zoo.domain import read_domain
+from cmrseg.zoo.model_file import ModelSpec, build_net, read_model, read_spec, save_model
 
 ALL = ("BACKGROUND", "LV", "MYO", "RV")
 
@@ -84,9 +91,12 @@ def test_training_lowers_the_loss_and_finds_the_structures(disks, tmp_path, tiny
 def test_a_run_leaves_model_history_and_configuration(disks, tmp_path, tiny):
     run = train(tiny(), disks, tmp_path / "out")
     names = sorted(p.name for p in run.out.iterdir())
-    assert names == ["config.json", "history.csv", "model.safetensors", "splits.csv"]
+    assert names == ["config.json", "history.csv", "model.safetensors", "model_domain.json", "splits.csv"]
     table = history(run.out)
-    assert tuple(table.columns) == HISTORY_COLUMNS
+    assert tuple(table.columns) == (
+        "epoch", "images_seen", "stage", "lr", "train_loss", "valid_loss",
+        "dice_LV", "dice_MYO", "dice_RV", "seconds",
+    )  # fmt: skip
     assert table["epoch"].tolist() == [1, 2]
     assert table["images_seen"].tolist() == [6, 12]
     assert json.loads((run.out / "config.json").read_text())["run"]["data"] == str(disks)
@@ -103,7 +113,33 @@ def test_the_best_epoch_is_kept(disks, tmp_path, tiny):
     run = train(tiny(schedule=(Stage(5, 2e-2),)), disks, tmp_path / "out")
     dice = history(run.out).filter(like="dice_").mean(axis=1)
     assert run.state.best_epoch == dice.idxmax() + 1
-    assert run.state.best_dice == pytest.approx(dice.max())
+    assert run.state.best_score == pytest.approx(dice.max())
+
+
+def test_the_last_epoch_is_kept_where_the_paper_asks_for_it(disks, tmp_path, tiny):
+    kept = {}
+    for epoch in ("best", "last"):
+        config = tiny(schedule=(Stage(1, 1e-2), Stage(1, 2.0)), weights=epoch, ema_decay=0.0)
+        run = train(config, disks, tmp_path / epoch)
+        kept[epoch] = read_model(run.model_file).spec.training
+    dice = history(run.out).filter(like="dice_").mean(axis=1)
+    assert dice.iloc[-1] < dice.max()  # or this test says nothing
+    assert (kept["best"]["best_epoch"], kept["last"]["best_epoch"]) == (1, 1)
+    assert kept["best"]["validation_dice"] == pytest.approx(dice.max(), abs=1e-4)
+    assert kept["last"]["validation_dice"] == pytest.approx(dice.iloc[-1], abs=1e-4)
+    assert kept["last"]["weights"] == "last"
+    assert any((weights(tmp_path / "best")[k] != v).any() for k, v in weights(tmp_path / "last").items())
+
+
+def test_last_weights_survive_a_kill_after_the_last_epoch(disks, tmp_path, tiny, monkeypatch):
+    config = tiny(schedule=(Stage(2, 1e-2),), weights="last", ema_decay=0.9)
+    train(config, disks, tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr("cmrseg.training.fit._finish", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            train(config, disks, tmp_path / "killed")
+    train(config, disks, tmp_path / "killed", resume=True)
+    assert all((weights(tmp_path / "whole")[k] == v).all() for k, v in weights(tmp_path / "killed").items())
 
 
 def test_the_same_seed_gives_the_same_model_and_another_seed_another(disks, tmp_path, tiny):
@@ -187,8 +223,12 @@ def assert_stopping_changes_nothing(config, disks, tmp_path, stop):
 @pytest.mark.parametrize("ema", [0.0, 0.9], ids=["plain", "averaged"])
 def test_a_stopped_transfer_ends_as_if_it_had_not_stopped(disks, tmp_path, stop, ema):
     base = write_base(tmp_path / "base.safetensors")
-    config = transfer_config(
-        read_model(base), disks, schedule=FROZEN_FIRST, ema_decay=ema, batch_size=2, bf16=False
+    config = replace(
+        transfer_config(read_spec(base), disks),
+        schedule=FROZEN_FIRST,
+        ema_decay=ema,
+        batch_size=2,
+        bf16=False,
     )
     finetune(base, disks, tmp_path / "whole", config=config)
     with pytest.raises(KeyboardInterrupt):
@@ -233,6 +273,19 @@ def test_a_damaged_checkpoint_is_told(disks, tmp_path, tiny):
         train(tiny(), disks, tmp_path / "out", resume=True)
 
 
+def test_a_run_killed_when_all_but_tidying_was_done_is_as_a_whole_one(disks, tmp_path, tiny, monkeypatch):
+    out, whole = tmp_path / "out", tmp_path / "whole"
+    train(tiny(), disks, whole)
+    with monkeypatch.context() as patch:
+        patch.setattr("cmrseg.training.fit._tidy", lambda out: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            train(tiny(), disks, out)
+    assert (out / log.CHECKPOINT).exists()
+    train(tiny(), disks, out, resume=True)
+    assert sorted(path.name for path in out.iterdir()) == sorted(path.name for path in whole.iterdir())
+    assert (out / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+
+
 def test_a_finished_run_has_nothing_to_resume(disks, tmp_path, tiny):
     run = train(tiny(), disks, tmp_path / "out")
     before = run.model_file.read_bytes()
@@ -240,6 +293,55 @@ def test_a_finished_run_has_nothing_to_resume(disks, tmp_path, tiny):
     again = train(tiny(), disks, tmp_path / "out", resume=True, listener=listener)
     assert any("is finished" in sentence for sentence in said)
     assert again.model_file.read_bytes() == before
+
+
+def test_settings_that_a_resumed_run_does_not_take_are_told(disks, tmp_path, tiny):
+    train(tiny(schedule=(Stage(1, 1e-2),)), disks, tmp_path / "out")
+    said, listener = notes()
+    other = tiny(schedule=(Stage(7, 1e-2),), seed=3)
+    train(other, disks, tmp_path / "out", resume=True, listener=listener)
+    (told,) = [sentence for sentence in said if "as the run began" in sentence]
+    assert "epochs 1 (not 7)" in told
+    assert "seed 0 (not 3)" in told
+    same, listener = notes()
+    train(tiny(schedule=(Stage(1, 1e-2),)), disks, tmp_path / "out", resume=True, listener=listener)
+    assert not any("as the run began" in sentence for sentence in same)
+
+
+def test_a_transfer_of_the_papers_networks_sees_8_images_at_a_time(tmp_path):
+    pixels = Preprocessing(pixel_mm=None, size=256, rgb=True)
+    spec = ModelSpec("r34_CE_p5_s2", "r34", ALL, pixels, "r34_CE_p5_s2")
+    config = transfer_config(spec, tmp_path / "7t")
+    assert (str(config.recipe), config.batch_size) == ("r34_CE_7t_s2", 8)
+    assert config.schedule == (Stage(10, 1e-4, frozen=True), Stage(10, 1e-5))
+
+
+def test_a_base_may_move_but_not_change(disks, tmp_path):
+    base = write_base(tmp_path / "base.safetensors")
+    config = replace(
+        transfer_config(read_spec(base), disks), schedule=(Stage(1, 1e-2),), batch_size=2, bf16=False
+    )
+    finetune(base, disks, tmp_path / "out", config=config)
+    moved = base.rename(tmp_path / "moved.safetensors")
+    finetune(moved, disks, tmp_path / "out", config=config, resume=True)
+    model = read_model(moved)
+    save_model(replace(model.spec, licence="other"), model.net.state_dict(), moved)
+    with pytest.raises(DataError, match="was started with base_sha256"):
+        finetune(moved, disks, tmp_path / "out", config=config, resume=True)
+
+
+def test_a_run_goes_beside_its_data(disks, tmp_path, tiny):
+    for out in (disks, disks / "run", disks.parent):
+        with pytest.raises(DataError, match="would lie among the data"):
+            train(tiny(), disks, out)
+    assert not (disks / "config.json").exists()
+
+
+def test_a_model_knows_what_it_was_trained_on(disks, tmp_path, tiny):
+    run = train(tiny(schedule=(Stage(1, 1e-2),)), disks, tmp_path / "out")
+    domain = read_domain(run.model_file)
+    assert domain.studies == run.catalog.select(["train"]).table["subject"].nunique()
+    assert read_spec(run.model_file).training["domain"]["studies"] == domain.studies
 
 
 def test_another_run_is_not_overwritten(disks, tmp_path, tiny):
@@ -268,11 +370,16 @@ def test_data_without_right_ventricle_give_a_model_without(make_disks, tmp_path,
     assert history(run.out)["dice_RV"].isna().all()
 
 
-def test_a_base_of_four_classes_is_tuned_to_data_of_two_structures(make_disks, tmp_path):
+def test_a_base_of_four_classes_is_tuned_to_data_of_two_structures_and_drops_the_third(make_disks, tmp_path):
     base = write_base(tmp_path / "base.safetensors")
     data = make_disks("left", right=False)
     said, listener = notes()
-    config = transfer_config(read_model(base), data, schedule=(Stage(1, 1e-6),), batch_size=2)
+    config = replace(
+        transfer_config(read_spec(base), data),
+        schedule=(Stage(1, 1e-6),),
+        batch_size=2,
+        keep_structures=False,
+    )
     run = finetune(base, data, tmp_path / "out", config=config, listener=listener)
     tuned = read_model(run.model_file)
     assert tuned.spec.labels == ("BACKGROUND", "LV", "MYO")
@@ -281,9 +388,54 @@ def test_a_base_of_four_classes_is_tuned_to_data_of_two_structures(make_disks, t
     torch.testing.assert_close(tuned.net.head.weight, kept, atol=1e-3, rtol=0)
 
 
+def test_a_base_of_four_classes_loses_the_structure_that_is_not_asked_for(disks, tmp_path):
+    base = write_base(tmp_path / "base.safetensors")
+    said, listener = notes()
+    settings = {"schedule": (Stage(1, 1e-6),), "batch_size": 2, "structures": ("LV", "MYO")}
+    config = replace(transfer_config(read_spec(base), disks), **settings)
+    run = finetune(base, disks, tmp_path / "out", config=config, listener=listener)
+    assert read_model(run.model_file).spec.labels == ("BACKGROUND", "LV", "MYO")
+    assert json.loads((run.out / "config.json").read_text())["structures"] == ["LV", "MYO"]
+    assert any("the base model also has RV; they are dropped" in sentence for sentence in said)
+    found = evaluate_model(run, run.model_file, tmp_path / "masks")
+    assert set(found.metrics["structure"]) == {"LV", "MYO"}
+    again = finetune(base, disks, tmp_path / "out", resume=True)
+    assert {ref.labels for ref in again.catalog.volumes()} == {"cmrseg:LV,MYO"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["light2d_CE_base_s1", "light2d_hybrid_base_s1"])
+def test_structures_that_the_data_do_not_contour_stay(make_disks, tmp_path, tiny, recipe):
+    whole = make_disks("whole", slices=4)
+    first = train(tiny(recipe, schedule=(Stage(25, 2e-2),)), whole, tmp_path / "base")
+    left = make_disks("left", slices=4, hide=(Label.MYO, Label.RV))
+    config = replace(
+        transfer_config(read_spec(first.model_file), left, TrainOptions(augmentation="s1", batch_size=2)),
+        schedule=(Stage(8, 1e-2),),
+    )
+    run = finetune(first.model_file, left, tmp_path / "tuned", config=config)
+    assert read_model(run.model_file).spec.labels == ALL
+    table = history(run.out)
+    assert table[["dice_MYO", "dice_RV"]].isna().all(axis=None)
+    assert run.state.best_score == pytest.approx(table["dice_LV"].max())
+    images = read_split_images([whole], config, tmp_path, Listener()).valid
+    before, after = (dice_of(path, images) for path in (first.model_file, run.model_file))
+    assert min(before) > 0.6
+    assert min(after) > 0.5, "the structures without contours are forgotten"
+
+
+def dice_of(path, images):
+    """Dice of every structure from the pixels of all validation images."""
+    model = read_model(path)
+    pixels = normalise(images.images[images.neighbours].float() / 255, model.spec.preprocessing)
+    with torch.inference_mode():
+        found = model.net(pixels).argmax(1)
+    return label_dice(image_counts(found.numpy().T, images.masks.numpy().T).sum(axis=0))[1:]
+
+
 def test_a_tuned_model_keeps_preprocessing_licence_and_the_name_of_its_base(disks, tmp_path):
     base = write_base(tmp_path / "base.safetensors")
-    config = transfer_config(read_model(base), disks, schedule=(Stage(1, 1e-3),), batch_size=2)
+    config = replace(transfer_config(read_spec(base), disks), schedule=(Stage(1, 1e-3),), batch_size=2)
     spec = read_model(finetune(base, disks, tmp_path / "out", config=config).model_file).spec
     assert spec.preprocessing == Preprocessing(pixel_mm=2.0, size=32)
     assert spec.licence == "CC BY 4.0"
@@ -293,9 +445,8 @@ def test_a_tuned_model_keeps_preprocessing_licence_and_the_name_of_its_base(disk
 
 def test_a_frozen_stage_moves_the_decoder_only(disks, tmp_path):
     base = write_base(tmp_path / "base.safetensors")
-    config = transfer_config(
-        read_model(base),
-        disks,
+    config = replace(
+        transfer_config(read_spec(base), disks),
         schedule=(Stage(1, 1e-2, frozen=True),),
         batch_size=2,
         weight_decay=0.1,
@@ -314,7 +465,7 @@ def test_a_frozen_stage_moves_the_decoder_only(disks, tmp_path):
 def test_images_without_masks_are_told(disks, tmp_path, tiny):
     table = pd.read_csv(disks / "catalog.csv").drop(columns="mask")
     table.to_csv(disks / "catalog.csv", index=False)
-    with pytest.raises(DataError, match="has a mask; training needs masks"):
+    with pytest.raises(DataError, match=r"has a mask; training needs masks: .* catalog\.csv"):
         train(tiny(), disks, tmp_path / "out")
 
 
@@ -343,7 +494,7 @@ def test_mask_labels_can_be_named(disks, tmp_path, tiny):
 @pytest.fixture
 def learner(disks, tiny, tmp_path):
     config = tiny(ema_decay=0.9)
-    images = read_split_images(disks, config, tmp_path, Listener())
+    images = read_split_images([disks], config, tmp_path, Listener())
     loaders = make_loaders(images.train, images.valid, config)
     return build_learner(_new_model(config, images.labels), loaders, config)
 
@@ -369,7 +520,7 @@ def test_a_run_is_not_resumed_with_other_input(disks, make_disks, tiny, tmp_path
     train(tiny(schedule=one), disks, tmp_path / "out")
     data = make_disks("other") if changed == "data" else disks
     config = (
-        replace(tiny(schedule=one), recipe="light2d_CE_other_s1")
+        replace(tiny(schedule=one), recipe=Recipe.parse("light2d_CE_other_s1"))
         if changed == "recipe"
         else tiny(schedule=one)
     )

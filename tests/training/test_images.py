@@ -65,3 +65,20 @@ def test_nothing_usable_tells_the_first_reason(cine):
     table.assign(labels="LV=7").to_csv(cine / "catalog.csv", index=False)
     with pytest.raises(DataError, match=r"label values 1 are outside the scheme"):
         read_training_images(read_catalog(cine), SPEC, field_px=32)
+
+
+def test_contours_of_another_patient_are_doubtful(tmp_path):
+    rng = np.random.default_rng(0)
+    x, y = np.ogrid[:64, :64]
+
+    def heart(shift, radius):
+        r = np.hypot(x - 30 - shift, y - 32)
+        mask = np.where(r < radius, 1, np.where(r < radius + 6, 2, 0)).astype(np.uint8)
+        return np.repeat(mask[:, :, None, None], 4, axis=2)
+
+    for name, drawn in (("own", heart(0, 10)), ("other", heart(14, 12))):
+        grey = np.array([60.0, 200, 90])[heart(0, 10)] + rng.normal(0, 15, (64, 64, 4, 1))
+        save_image(Cine(grey.astype(np.float32), (1.5, 1.5, 8.0)), tmp_path / f"{name}_sa_ED.nii.gz")
+        save_mask(Cine(drawn, (1.5, 1.5, 8.0)), tmp_path / f"{name}_sa_ED_gt.nii.gz")
+    images = read_training_images(read_catalog(tmp_path), SPEC, field_px=64)
+    assert images.doubtful() == ["other"]

@@ -38,14 +38,16 @@ def test_neighbours_stay_within_their_subject(images_of, tiny):
 
 def test_classes_of_a_model_number_the_labels(images_of, tiny):
     images = images_of(tiny())
-    masks = images.with_classes([Label.BACKGROUND, Label.MYO]).masks
+    masks = images.with_classes([Label.BACKGROUND, Label.MYO], [Label.MYO]).masks
     assert torch.equal(masks == 1, images.masks == Label.MYO)
     assert masks.max() == 1
 
 
-def test_a_damaged_volume_is_a_problem_and_the_others_go_on(disks, images_of, tiny):
+def test_a_volume_that_is_damaged_meanwhile_is_a_problem_and_the_others_go_on(disks, tiny):
+    catalog = read_catalog(disks, splits=["train"])
     (disks / "s0" / "sa.nii.gz").write_bytes((disks / "s0" / "sa.nii.gz").read_bytes()[:-2000])
-    images = images_of(tiny())
+    config = tiny()
+    images = read_training_images(catalog, config.preprocessing, field_px=field_size(config))
     assert [p.study for p in images.problems] == ["s0"]
     assert set(images.subjects) == {"s1", "s2"}
 

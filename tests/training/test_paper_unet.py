@@ -1,14 +1,16 @@
 """The paper's network at the paper's size, for a few steps: it trains, is killed, resumes, and predicts."""
 
+from dataclasses import replace
+
 import pytest
 
 from cmrseg.io.images import load_mask
+from cmrseg.models.defaults import Stage
 from cmrseg.predict import Options, predict
 from cmrseg.training import log
-from cmrseg.training.config import base_config
+from cmrseg.training.config import train_config
 from cmrseg.training.fit import train
 from cmrseg.training.log import Listener
-from cmrseg.training.stages import Stage
 
 
 @pytest.mark.slow
@@ -16,7 +18,7 @@ def test_r34_at_256_trains_resumes_and_predicts(make_disks, tmp_path, monkeypatc
     monkeypatch.setattr(log, "CHECKPOINT_EVERY_S", -1.0)
     data, out = make_disks("disks", splits=("train", "val")), tmp_path / "run"
     schedule = (Stage(1, 1e-4, frozen=True), Stage(1, 1e-5))
-    config = base_config("r34_CE_p5_s2", schedule=schedule, start="random", batch_size=2)
+    config = replace(train_config("r34_CE_p5_s2"), schedule=schedule, start="random", batch_size=2)
     assert config.preprocessing.size == 256
 
     def kill(row):

@@ -1,0 +1,134 @@
+"""Networks over slices become networks over stacks, or over the frames of a cycle, and keep their weights.
+
+References
+----------
+Carreira, Zisserman, CVPR 2017, doi:10.1109/CVPR.2017.502 (inflation); Gessert, Schlaefer, STACOM 2019;
+Patravali, Jain, Chilamkurthy, STACOM 2017, doi:10.1007/978-3-319-75541-0_14 (pooling of 1 x 2 x 2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from copy import deepcopy
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+_UPSAMPLING = {"bilinear": "trilinear", "nearest": "nearest"}
+
+
+class InflatedConv(nn.Conv3d):
+    """A convolution over stacks whose ends are repeated, as there is no slice beyond them.
+
+    Parameters
+    ----------
+    layer
+        2D convolution that it looks like in every slice of a stack of equal ones.
+    depth
+        Length of its kernel across slices; that of a kernel of one pixel stays 1.
+    """
+
+    def __init__(self, layer: nn.Conv2d, depth: int) -> None:
+        depth = 1 if layer.kernel_size == (1, 1) else depth
+        super().__init__(
+            layer.in_channels,
+            layer.out_channels,
+            (depth, *layer.kernel_size),
+            stride=(1, *layer.stride),
+            padding=(0, *layer.padding),
+            dilation=(1, *layer.dilation),
+            groups=layer.groups,
+            bias=layer.bias is not None,
+            device=layer.weight.device,
+            dtype=layer.weight.dtype,
+        )
+        with torch.no_grad():
+            self.weight.copy_(layer.weight[:, :, None].expand_as(self.weight) / depth)
+            if layer.bias is not None:
+                self.bias.copy_(layer.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features ``(b, channels, z, h, w)``, as many slices as they were."""
+        ends = self.kernel_size[0] // 2
+        return super().forward(F.pad(x, (0, 0, 0, 0, ends, ends), mode="replicate") if ends else x)
+
+
+def inflate(network: nn.Module, depth: int = 3) -> nn.Module:
+    """A copy of a network over slices that works on stacks, with the weights of the original.
+
+    Kernels are copied ``depth`` times and divided by it; the slices of a stack are never pooled, strided or
+    interpolated, so that any number of them goes in and comes out. Of a stack of equal slices every slice is
+    answered as the original answers it. State dicts keep their keys.
+
+    Parameters
+    ----------
+    network
+        2D network; whatever it does to pixels it does by modules.
+    depth
+        Odd length of kernels across slices.
+
+    Returns
+    -------
+    Network from ``(b, c, z, h, w)``.
+
+    Raises
+    ------
+    ValueError
+        If ``depth`` is even or not positive, or a layer has no counterpart.
+    """
+    if depth < 1 or depth % 2 == 0:
+        raise ValueError(f"depth must be an odd number of slices, got {depth}")
+    return _inflated(deepcopy(network), depth)
+
+
+def _inflated(layer: nn.Module, depth: int) -> nn.Module:
+    """A layer over stacks; those that hold others stay and hold theirs."""
+    for name, child in layer.named_children():
+        setattr(layer, name, _inflated(child, depth))
+    for kind, make in _COUNTERPARTS.items():
+        if isinstance(layer, kind):
+            return make(layer, depth).train(layer.training)
+    if type(layer).__name__.endswith("2d") and type(layer).__module__.startswith("torch.nn"):
+        raise ValueError(f"{type(layer).__name__} has no counterpart over stacks")
+    return layer
+
+
+def _norm(kind: type[nn.Module]) -> Callable[[nn.Module, int], nn.Module]:
+    """Norms over one more dimension, with the statistics that were learned."""
+
+    def make(layer: nn.Module, depth: int) -> nn.Module:
+        names = ("eps", "momentum", "affine", "track_running_stats")
+        norm = kind(layer.num_features, **{name: getattr(layer, name) for name in names})
+        device = next((tensor.device for tensor in layer.state_dict().values()), None)
+        norm = norm if device is None else norm.to(device)
+        norm.load_state_dict(layer.state_dict(), assign=True)
+        return norm
+
+    return make
+
+
+def _max_pool(layer: nn.MaxPool2d, depth: int) -> nn.MaxPool3d:
+    kernel, stride, padding, dilation = (
+        (value, value) if isinstance(value, int) else tuple(value)
+        for value in (layer.kernel_size, layer.stride, layer.padding, layer.dilation)
+    )
+    return nn.MaxPool3d((1, *kernel), (1, *stride), (0, *padding), (1, *dilation), ceil_mode=layer.ceil_mode)
+
+
+def _upsample(layer: nn.Upsample, depth: int) -> nn.Upsample:
+    if layer.size is not None or layer.mode not in _UPSAMPLING:
+        raise ValueError(f"upsampling by {layer.mode} to {layer.size} has no counterpart over stacks")
+    factor = layer.scale_factor
+    factors = (1.0, *factor) if isinstance(factor, tuple) else (1.0, factor, factor)
+    return nn.Upsample(scale_factor=factors, mode=_UPSAMPLING[layer.mode], align_corners=layer.align_corners)
+
+
+_COUNTERPARTS: dict[type[nn.Module], Callable[[nn.Module, int], nn.Module]] = {
+    nn.Conv2d: InflatedConv,
+    nn.BatchNorm2d: _norm(nn.BatchNorm3d),
+    nn.InstanceNorm2d: _norm(nn.InstanceNorm3d),
+    nn.MaxPool2d: _max_pool,
+    nn.Upsample: _upsample,
+    nn.Dropout2d: lambda layer, depth: nn.Dropout3d(layer.p),
+}

@@ -1,33 +1,22 @@
-"""From image files to masks on their native grid; importing it imports no torch."""
+"""From image files to answers on their native grid; importing it imports no torch."""
 
-from cmrseg.predict.cleaning import largest_components
 from cmrseg.predict.network import Network, open_network
-from cmrseg.predict.options import Options, Progress
-from cmrseg.predict.runs import (
-    PredictionRun,
-    Segment,
-    Study,
-    mask_paths,
-    predict,
-    segment_catalog,
-)
-from cmrseg.predict.segment import Segmentation, segment_cine, segmenter, study_segmenter
+from cmrseg.predict.runs import ask_about_all, predict
+from cmrseg.predict.segment import segment_cine, segmenter, study_segmenter
+from cmrseg.tasks.options import AS_PUBLISHED, Options, prediction_options
+from cmrseg.tasks.prediction import PredictionRun
 from cmrseg.zoo.manifest import DEFAULT_MODEL
 
 __all__ = [
+    "AS_PUBLISHED",
     "DEFAULT_MODEL",
     "Network",
     "Options",
     "PredictionRun",
-    "Progress",
-    "Segment",
-    "Segmentation",
-    "Study",
-    "largest_components",
-    "mask_paths",
+    "ask_about_all",
     "open_network",
     "predict",
-    "segment_catalog",
+    "prediction_options",
     "segment_cine",
     "segmenter",
     "study_segmenter",

@@ -1,56 +1,35 @@
-"""A network that is ready to be asked, whatever computes it."""
+"""A model made ready to be asked, by torch or by OpenVINO."""
 
 from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 
 from cmrseg.io.home import home
-from cmrseg.predict.options import Options
+from cmrseg.predict.ready import INSTALL, Network
 from cmrseg.problems import DataError
-from cmrseg.zoo.manifest import FOLDER, model_path
-from cmrseg.zoo.model_file import Model, ModelSpec, read_model
+from cmrseg.tasks import get_task
+from cmrseg.tasks.options import Options
+from cmrseg.zoo.manifest import FOLDER, resolve
+from cmrseg.zoo.model_file import Model
+from cmrseg.zoo.resolved import ModelName
 
 RUNTIMES = ("auto", "torch", "openvino")
-INSTALL = "install it with: pip install 'cmrseg[openvino]'"
 EMBEDDED = FOLDER / "embedded"
 
 
-@dataclass(frozen=True)
-class Network:
-    """A network that is ready to be asked.
-
-    Attributes
-    ----------
-    spec
-        Of the model.
-    probabilities
-        From images ``(b, c, h, w)`` to class probabilities ``(b, classes, h, w)``, both ``float32``.
-    workers
-        How many threads may ask at a time.
-    runtime
-        What computes it, with its version and precision.
-    """
-
-    spec: ModelSpec
-    probabilities: Callable[[np.ndarray], np.ndarray]
-    workers: int
-    runtime: str
-
-
-def open_network(model: str | Path | Model, options: Options | None = None) -> Network:
+def open_network(model: ModelName | Model, options: Options | None = None) -> Network:
     """Make a model ready to be asked.
 
     Parameters
     ----------
     model
-        Name of a model of the zoo, a model file, or a model from `cmrseg.zoo.load_model`, which is torch's.
+        Name of a model of the zoo, a model file, a resolved model, or a model from `cmrseg.zoo.load_model`,
+        which is torch's.
     options
         Of them ``runtime`` and ``bf16`` are used.
 
@@ -68,17 +47,17 @@ def open_network(model: str | Path | Model, options: Options | None = None) -> N
         if options.runtime == "openvino":
             raise ValueError("the runtime 'openvino' needs the name or the file of a model, got a loaded one")
         return torch_network(model, bf16=options.bf16)
-    path = model_path(model)
-    if _by_openvino(path, options.runtime):
+    found = resolve(model)
+    if _by_openvino(found.path, options.runtime):
         from cmrseg.predict.openvino import openvino_network
 
         try:
-            return openvino_network(path, bf16=options.bf16)
+            return openvino_network(found, bf16=options.bf16)
         except DataError as error:
             if options.runtime == "openvino":
                 raise
             logging.getLogger(__name__).warning("%s; torch computes the model now", error)
-    return torch_network(read_model(path), bf16=options.bf16)
+    return torch_network(found.load(), bf16=options.bf16)
 
 
 def torch_network(model: Model, *, bf16: bool = True) -> Network:
@@ -93,21 +72,22 @@ def torch_network(model: Model, *, bf16: bool = True) -> Network:
     """
     import torch
 
-    from cmrseg.models.device import default_device, has_fast_bf16
+    from cmrseg.models.device import default_device, has_fast_bf16, memory_format
 
     device = default_device()
-    net = model.net.to(device, memory_format=torch.channels_last).eval()
+    order, activation = memory_format(model.spec.dims), get_task(model.spec.task).activation()
+    net = model.net.to(device, memory_format=order).eval()
     fast = bf16 and has_fast_bf16(device)
 
     @torch.inference_mode()
-    def probabilities(images: np.ndarray) -> np.ndarray:
-        batch = torch.from_numpy(images).to(device, memory_format=torch.channels_last)
+    def outputs(images: np.ndarray) -> np.ndarray:
+        batch = torch.from_numpy(images).to(device, memory_format=order)
         with torch.autocast(device.type, dtype=torch.bfloat16, enabled=fast):
-            logits = net(batch)
-        return logits.float().softmax(1).cpu().numpy()
+            said = net(batch)
+        return activation(said.float()).cpu().numpy()
 
     runtime = f"torch {torch.__version__}, {device.type}, {'bfloat16' if fast else 'float32'}"
-    return Network(model.spec, probabilities, workers=1, runtime=runtime)
+    return Network(model.spec, outputs, workers=1, runtime=runtime)
 
 
 def _by_openvino(path: Path, runtime: str) -> bool:

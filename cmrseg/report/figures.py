@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
 from cmrseg.labels import STRUCTURES, Label
@@ -58,6 +59,8 @@ class Example:
 
 def png_bytes(figure: Figure, *, dpi: int = DPI) -> bytes:
     """The figure as a PNG file; equal figures give equal bytes."""
+    for text in figure.findobj(Text):
+        text.set_parse_math(False)  # names of subjects may hold a $
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return buffer.getvalue()

@@ -1,27 +1,31 @@
-"""Interactive pages: one HTML file whose style, script and data lie in it and which can ask for nothing."""
+"""Interactive pages: one HTML file whose style, script and data lie in it and which can ask for nothing.
+
+Notes
+-----
+A page is one template, style and script; the Content-Security-Policy holds their hashes, so inline
+``style=`` and ``on...=`` attributes do not work. Tests speak the DevTools protocol over a pipe
+(``tests/report/browser.py``): no package, no port. A canvas that gets its size while the page is printed is
+printed too small, so pictures for printing are sized when the page is loaded.
+"""
 
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from importlib.resources import files
-from types import MappingProxyType
-from typing import Literal
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from cmrseg.analysis.study import Flag, Level
+from cmrseg.report.flags import LEVELS
 from cmrseg.report.html import data_uri, format_cell
 
-# The worst first, each with the words that stand beside its symbol; ``none`` is a study without any check.
-LEVELS: Mapping[Level | Literal["none"], str] = MappingProxyType(
-    {"red": "Look before use", "amber": "Look at it", "green": "Nothing noticed", "none": "Not checked"}
-)
-
 # Files whose text makes the one script of a page, in their order.
-SCRIPTS = {"study": ("outlines.js", "slices.js", "curve.js", "study.js"), "cohort": ("cohort.js",)}
+SCRIPTS = {
+    "study": ("outlines.js", "slices.js", "curve.js", "study.js"),
+    "cohort": ("cohort.js",),
+    "failed": (),
+}
 
 
 def render_page(name: str, data: object, **shown: object) -> str:
@@ -57,11 +61,6 @@ def render_page(name: str, data: object, **shown: object) -> str:
     return template.render(
         style=Markup(style), script=Markup(script), policy=policy, data=data, levels=LEVELS, **shown
     )
-
-
-def worst_first(flags: Sequence[Flag]) -> list[Flag]:
-    """Checks by level, otherwise in their order."""
-    return sorted(flags, key=lambda flag: list(LEVELS).index(flag.level))
 
 
 def _asset(name: str) -> str:

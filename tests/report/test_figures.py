@@ -124,3 +124,11 @@ def test_png_is_the_same_every_time():
     first, second = (png_bytes(learning_curve_figure(history()), dpi=40) for _ in range(2))
     assert first.startswith(PNG_HEADER)
     assert first == second
+
+
+def test_names_with_dollars_are_text_and_no_formulas():
+    shown = example()
+    figure = overlay_figure(
+        [Example(shown.image, shown.predicted, shown.truth, r"a$\frac$", "ED", 3, 0.9, "x")]
+    )
+    assert png_bytes(figure).startswith(PNG_HEADER)

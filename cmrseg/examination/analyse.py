@@ -1,0 +1,60 @@
+"""All that is measured and checked on one segmented study."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+
+from cmrseg.examination.findings import SENSITIVITY_COLUMNS, Findings
+from cmrseg.examination.function import curve_table, function_table, sensitivity_table
+from cmrseg.examination.trust import TrustInput, check
+from cmrseg.metrics.indices import lv_indices
+from cmrseg.metrics.segments import aha_segments
+
+
+def analyse(study: str, segmented: TrustInput, *, provenance: Mapping[str, object]) -> Findings:
+    """Volumes, function, wall and checks of one study.
+
+    Parameters
+    ----------
+    study
+        Name of the study.
+    segmented
+        Image, mask and what is known of them.
+    provenance
+        Model, version, settings, date.
+
+    Returns
+    -------
+    What the report shows.
+    """
+    mask, ed, es = segmented.mask, segmented.ed, segmented.es
+    analysis = Findings(
+        study=study,
+        image=segmented.image,
+        mask=mask,
+        ed_frame=ed,
+        es_frame=es,
+        curves=curve_table(mask, segmented.structures),
+        numbers=function_table(mask, segmented.facts, (ed, es)),
+        indices=lv_indices(mask, ed_frame=ed, es_frame=es),
+        segments=aha_segments(mask, ed_frame=ed, es_frame=es),
+        flags=check(segmented),
+        sensitivity=sensitivity_table(mask, (ed, es)),
+        provenance=provenance,
+    )
+    return analysis if analysis.has_one_beat else _without_ed_and_es(analysis)
+
+
+def _without_ed_and_es(analysis: Findings) -> Findings:
+    """The analysis without all that is measured at end-diastole and end-systole of the whole heart."""
+    tables = {name: getattr(analysis, name) for name in ("numbers", "sensitivity", "segments")}
+    measured = {"value", "indexed", *SENSITIVITY_COLUMNS[1:], "ed_mm", "es_mm", "thickening_percent"}
+    return replace(
+        analysis,
+        **{
+            name: table.assign(**dict.fromkeys(measured & set(table.columns), math.nan))
+            for name, table in tables.items()
+        },
+    )

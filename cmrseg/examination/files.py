@@ -1,0 +1,170 @@
+"""Every file of one analysed study: contours, DICOM segmentation, pictures, tables and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+
+from cmrseg.curation.run import Planes
+from cmrseg.examination.findings import Findings
+from cmrseg.examination.page import study_page
+from cmrseg.io.atomic import atomic_path, write_table, write_text
+from cmrseg.parallel import Threads
+from cmrseg.problems import DataError, Problem
+from cmrseg.report.cine_pictures import overlay_figure, write_animation
+from cmrseg.report.figures import png_bytes
+from cmrseg.report.html import Picture
+from cmrseg.report.segments_figure import segments_figure
+
+FILES: Mapping[str, str] = {
+    "seg.nii.gz": "mask",
+    "sa.nii.gz": "short-axis cine",
+    "dicom_seg": "DICOM segmentation, one object per cardiac phase",
+    "contours": "contours as text, in pixels of the DICOM images",
+    "cvi42.cvi42wsx": "contours as a cvi42 workspace",
+    "overlay.png": "end-diastole and end-systole with contours",
+    "cine.webp": "the beating heart with contours",
+    "curves.csv": "volumes of every frame",
+    "numbers.csv": "function of both ventricles",
+    "indices.csv": "LV indices of the middle slices",
+    "segments.csv": "wall thickness of the AHA segments",
+    "sensitivity.csv": "volumes without the end slices",
+    "flags.csv": "checks without a reference",
+}
+_WRITERS = 2  # threads: compressing pictures and arrays leaves Python free
+
+
+@dataclass(frozen=True)
+class DicomSources:
+    """The images that a study came from, and what may be told of its patient.
+
+    Attributes
+    ----------
+    planes
+        File and number of the plane of every slice and frame.
+    pseudonym
+        Name of the patient in DICOM objects; None copies the patient from the images.
+    corrected
+        Whether a person has changed the mask.
+    """
+
+    planes: Planes
+    pseudonym: str | None
+    corrected: bool = False
+
+
+def write_study(
+    analysis: Findings, folder: Path, *, dicom: DicomSources | None = None, cohort: str = ""
+) -> list[Problem]:
+    """Write all files of one study but its mask.
+
+    Parameters
+    ----------
+    analysis
+        What is known of the study.
+    folder
+        Its folder.
+    dicom
+        The images that it came from, for contours and DICOM segmentation; None for other sources.
+    cohort
+        Address of the page of all studies, relative to the report.
+
+    Returns
+    -------
+    What could not be written because of the data, with the reason; all else is there.
+    """
+    steps = [*_pictures(analysis, folder), *_tables(analysis, folder)]
+    if dicom is not None:
+        steps += _dicom(analysis, folder, dicom)
+    with Threads(_WRITERS, "the pictures and tables of a study") as pool:
+        problems = [p for p in pool.map(lambda step: _done(analysis.study, *step), steps) if p]
+    wall = [Picture(segments_figure(analysis.segments), "Wall of the left ventricle by AHA segment.", "aha")]
+    there = {name: told for name, told in FILES.items() if (folder / name).exists()}
+    page = study_page(analysis, pictures=wall, files=there, cohort=cohort)
+    write_text(page, folder / "report.html")
+    return problems
+
+
+Step = tuple[str, Callable[[], object]]
+
+
+def _done(study: str, name: str, write: Callable[[], object]) -> Problem | None:
+    """Write something; what the data do not allow is a problem, the rest goes on."""
+    try:
+        write()
+    except DataError as error:
+        return Problem(study, f"no {name}", "left out", extra_info=str(error))
+    return None
+
+
+def _pictures(analysis: Findings, folder: Path) -> Iterator[Step]:
+    """The cine with its contours, still and beating."""
+    image, mask, frames = analysis.image, analysis.mask, [analysis.ed_frame, analysis.es_frame]
+
+    def overlay() -> None:
+        png = png_bytes(overlay_figure(image, mask, frames=list(dict.fromkeys(frames))))
+        with atomic_path(folder / "overlay.png") as temporary:
+            temporary.write_bytes(png)
+
+    if mask.array.shape[3] > 1:
+        yield "animation", lambda: write_animation(image, mask, folder / "cine.webp")
+    yield "overlay", overlay
+
+
+def _tables(analysis: Findings, folder: Path) -> Iterator[Step]:
+    """Everything that the report shows in numbers."""
+    tables = {
+        "curves": analysis.curves,
+        "numbers": analysis.numbers,
+        "indices": analysis.indices,
+        "segments": analysis.segments,
+        "sensitivity": analysis.sensitivity,
+        "flags": pd.DataFrame([vars(f) for f in analysis.flags], columns=["level", "check", "reason"]),
+    }
+    for name, table in tables.items():
+        yield name, lambda name=name, table=table: write_table(table, folder / f"{name}.csv")
+
+
+def _dicom(analysis: Findings, folder: Path, dicom: DicomSources) -> Sequence[Step]:
+    """What goes back to an archive or a reading program."""
+    from cmrseg.io.contours import write_contours
+    from cmrseg.io.cvi42 import write_cvi42
+    from cmrseg.io.dicom_seg import Algorithm, write_dicom_segs
+    from cmrseg.io.dicom_seg_source import read_images
+    from cmrseg.io.outlines import mask_contours
+
+    model = analysis.provenance["model"]
+    algorithm = Algorithm(
+        str(model["name"]),
+        str(model["recipe"]),
+        {"sha256": str(model["sha256"])},
+        corrected=dicom.corrected,
+    )
+
+    @cache
+    def contours() -> dict:
+        return mask_contours(analysis.mask, read_images(dicom.planes))
+
+    def segmentation() -> None:
+        write_dicom_segs(
+            analysis.mask,
+            dicom.planes,
+            folder / "dicom_seg",
+            algorithm=algorithm,
+            pseudonym=dicom.pseudonym,
+        )
+
+    def workspace() -> None:
+        path = folder / "cvi42.cvi42wsx"
+        path.unlink(missing_ok=True)  # that of an earlier mask, where this one has no contours
+        write_cvi42(contours(), path)
+
+    return [
+        ("contours", lambda: write_contours(contours(), folder / "contours")),
+        ("DICOM segmentation", segmentation),
+        ("cvi42 workspace", workspace),
+    ]

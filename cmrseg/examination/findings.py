@@ -1,0 +1,70 @@
+"""Everything that is known of one segmented study, as the report and the tables of a cohort show it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pandas as pd
+
+from cmrseg.cine import Cine
+from cmrseg.report.flags import Flag, Level
+
+CURVE_COLUMNS = ("frame", "time_ms", "LV_ml", "MYO_ml", "RV_ml", "LV_smooth_ml", "RV_smooth_ml")
+ONE_BEAT = "one heart beat"  # the check without which there is no end-diastole and no end-systole
+NUMBER_COLUMNS = ("ventricle", "quantity", "value", "unit", "indexed", "indexed_unit")
+SENSITIVITY_COLUMNS = ("left_out", "EDV_ml", "ESV_ml", "EF_percent", "EDV_change_ml", "EF_change_points")
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What is known of one study.
+
+    Attributes
+    ----------
+    study
+        Name of the study.
+    image, mask
+        Intensities and `Label` ids on one grid, ``(x, y, z, t)``.
+    ed_frame, es_frame
+        Positions of end-diastole and end-systole on the time axis, from the smoothed curve of the LV.
+    curves
+        `CURVE_COLUMNS`, one row per frame.
+    numbers
+        `NUMBER_COLUMNS`: EDV, ESV, SV, EF, mass, cardiac output ...; ``indexed`` to body surface area; nan if
+        unknown, and all of them where the frames cover more than one heart beat.
+    indices
+        The 11 LV indices of every mid-ventricular slice and frame, see `cmrseg.metrics.indices`.
+    segments
+        Wall thickness of the AHA segments, see `cmrseg.metrics.segments`.
+    flags
+        Checks, the worst first.
+    sensitivity
+        `SENSITIVITY_COLUMNS`: volumes with the most basal, the most apical and both slices left out.
+    provenance
+        Model, version, checksum, settings, date; nested mappings are flattened when shown.
+    """
+
+    study: str
+    image: Cine
+    mask: Cine
+    ed_frame: int
+    es_frame: int
+    curves: pd.DataFrame
+    numbers: pd.DataFrame
+    indices: pd.DataFrame
+    segments: pd.DataFrame
+    flags: tuple[Flag, ...] = ()
+    sensitivity: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(SENSITIVITY_COLUMNS)))
+    provenance: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def has_one_beat(self) -> bool:
+        """Whether end-diastole and end-systole of all slices are those of one heart beat."""
+        return not any(flag.check == ONE_BEAT and flag.level == "red" for flag in self.flags)
+
+    @property
+    def level(self) -> Level:
+        """The worst level of all flags."""
+        levels = [flag.level for flag in self.flags]
+        return "red" if "red" in levels else "amber" if "amber" in levels else "green"

@@ -1,0 +1,1 @@
+"""Making and uploading a release: card, deposit, files."""

@@ -13,28 +13,31 @@ import os
 import re
 import shutil
 import stat
-import tempfile
 import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from cmrseg import __version__
-from cmrseg.io.atomic import atomic_path
+from cmrseg.io.atomic import atomic_path, remove_leftovers, scratch_folder
 from cmrseg.io.checksum import sha256_of
 from cmrseg.io.home import home as default_home
+from cmrseg.io.lock import alone
+from cmrseg.legacy.records import brief
+from cmrseg.legacy.zip_file import opened_zip
 from cmrseg.problems import DataError
-from cmrseg.zoo.manifest import get_entry, model_path, read_card, read_manifest
+from cmrseg.zoo.domain import domain_path, read_domain
+from cmrseg.zoo.manifest import model_path, read_card, read_manifest
 from cmrseg.zoo.model_file import PLAIN_NAME, read_spec
-from cmrseg.zoo.pickle_records import brief
-from cmrseg.zoo.zip_file import opened_zip
+from cmrseg.zoo.resolved import ModelName
 
 FORMAT_VERSION = 1
 _MANIFEST = "manifest.json"
 _MOST_MANIFEST_BYTES = 1 << 20
 _CHUNK_BYTES = 1 << 20
 _NAME = PLAIN_NAME.pattern
-_MEMBER = re.compile(rf"{_NAME}/(?:{_NAME}\.safetensors|card\.md)")  # as in the cache
+_MEMBER = re.compile(rf"{_NAME}/(?:{_NAME}\.safetensors|{_NAME}_domain\.json|card\.md)")  # as in the cache
 _ENCRYPTED = 0x1
 
 Content = Path | bytes
@@ -57,8 +60,8 @@ class Member:
     bytes: int
 
 
-def export_models(models: Sequence[str | Path], path: Path) -> tuple[Member, ...]:
-    """Write models, their cards and a manifest into one file; equal models give equal bytes.
+def export_models(models: Sequence[ModelName], path: Path) -> tuple[Member, ...]:
+    """Write models with cards, training domains and a manifest into one file; equal models give equal bytes.
 
     Parameters
     ----------
@@ -95,6 +98,34 @@ def export_models(models: Sequence[str | Path], path: Path) -> tuple[Member, ...
     return members
 
 
+def import_file(path: Path, home: Path | None = None) -> Path:
+    """Put a model file where fetched models lie, so that its name is known; its card and domain come along.
+
+    Parameters
+    ----------
+    path
+        Model file.
+    home
+        As for `import_archive`.
+
+    Returns
+    -------
+    The file that was written.
+
+    Raises
+    ------
+    DataError
+        If it is no model, or another one of its name is already there.
+    """
+    with TemporaryDirectory() as folder:
+        archive = Path(folder) / "model.zip"
+        export_models([path], archive)
+        try:
+            return import_archive(archive, home)[0]
+        except DataError as error:
+            raise DataError(str(error).replace(str(archive), str(path))) from None
+
+
 def import_archive(path: Path, home: Path | None = None) -> tuple[Path, ...]:
     """Put the models of an archive where fetched models lie; nothing is there before all is verified.
 
@@ -121,27 +152,33 @@ def import_archive(path: Path, home: Path | None = None) -> tuple[Path, ...]:
     with opened_zip(path) as archive:
         members = _verified_list(archive, path)
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".import-", dir=folder) as staging:
+        with alone(folder / ".import.lock"), scratch_folder(folder / "import") as staging:
+            remove_leftovers(folder)
             for member in members:
-                _unpack(archive, member, Path(staging), path)
+                _unpack(archive, member, staging, path)
             models = [m for m in members if m.path.endswith(".safetensors")]
             for member in models:
-                _check_model(Path(staging), member, folder, path)
+                _check_model(staging, member, folder, path)
             for member in sorted(members, key=models.__contains__):  # cards first
                 (folder / member.path).parent.mkdir(exist_ok=True)
-                os.replace(Path(staging) / member.path, folder / member.path)
+                os.replace(staging / member.path, folder / member.path)
     return tuple(folder / member.path for member in models)
 
 
-def _contents(model: str | Path) -> dict[str, Content]:
+def _contents(model: ModelName) -> dict[str, Content]:
     """The files of one model by their names in the archive."""
     file = model_path(model)
     if str(model) in read_manifest():
-        entry = get_entry(str(model))
-        return {f"{entry.name}/{file.name}": file, f"{entry.name}/card.md": read_card(entry.name).encode()}
-    name, card = read_spec(file).name, file.with_name("card.md")
-    cards = {f"{name}/card.md": card} if card.exists() else {}
-    return {f"{name}/{name}.safetensors": file, **cards}
+        name, stem = str(model), file.stem
+        more: dict[str, Content] = {f"{name}/card.md": read_card(name).encode()}
+    else:
+        name = stem = read_spec(file).name
+        card = file.with_name("card.md")
+        more = {f"{name}/card.md": card} if card.exists() else {}
+    domain = domain_path(file)
+    if domain.exists() and read_domain(file) is not None:
+        more[f"{name}/{stem}_domain.json"] = domain
+    return {f"{name}/{stem}.safetensors": file, **more}
 
 
 def _member(name: str, content: Content) -> Member:
@@ -193,7 +230,7 @@ def _refusal(info: zipfile.ZipInfo) -> str:
     """Why a member cannot be trusted; empty where it can."""
     kind = stat.S_IFMT(info.external_attr >> 16)
     if info.filename != _MANIFEST and not _MEMBER.fullmatch(info.orig_filename):
-        return "is not NAME/FILE.safetensors or NAME/card.md"
+        return "is not NAME/FILE.safetensors, NAME/FILE_domain.json or NAME/card.md"
     if kind not in (0, stat.S_IFREG):
         return "is a link or device, not a file"
     if info.flag_bits & _ENCRYPTED:
@@ -210,7 +247,7 @@ def _read_manifest(archive: zipfile.ZipFile, path: Path) -> list[Member]:
     if _MANIFEST not in archive.namelist():
         raise DataError(f"{path} has no {_MANIFEST}; it was not written by `cmrseg zoo export`")
     try:
-        header = json.loads(archive.read(_MANIFEST))
+        header = json.loads(archive.read(_MANIFEST))  # of at most a megabyte
         version, members = header["format_version"], [_listed(**values) for values in header["files"]]
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         reason = brief(str(error))
@@ -233,7 +270,7 @@ def _unpack(archive: zipfile.ZipFile, member: Member, staging: Path, path: Path)
     info = archive.getinfo(member.path)
     info.CRC = None  # SHA-256 tells, so that a damaged member shows both sums
     target, digest = staging / member.path, hashlib.sha256()
-    target.parent.mkdir(exist_ok=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
     with archive.open(info) as source, target.open("wb") as file:
         while chunk := source.read(_CHUNK_BYTES):
             digest.update(chunk)
@@ -249,7 +286,7 @@ def _check_model(staging: Path, member: Member, folder: Path, path: Path) -> Non
     """Refuse what is no model, not the published one of its name, or would replace another."""
     name = member.path.partition("/")[0]
     try:
-        read_spec(staging / member.path)
+        read_domain(staging / member.path)
     except DataError as error:
         raise DataError(str(error).replace(str(staging), str(path))) from None
     entry = read_manifest().get(name)

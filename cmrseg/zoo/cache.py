@@ -4,20 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from cmrseg.io.atomic import write_text
-from cmrseg.io.home import home
-
-if TYPE_CHECKING:
-    from cmrseg.zoo.manifest import Entry
+from cmrseg.io.atomic import keep_first
+from cmrseg.zoo.entry import Entry, cached_path
 
 Checksum = tuple[str, str]  # algorithm, hexadecimal digest
-
-
-def cached_path(entry: Entry) -> Path:
-    """Where the file of a model lies once it is fetched; the names are the manifest's, not a server's."""
-    return home() / "models" / entry.name / entry.file
 
 
 def pin_path(entry: Entry) -> Path:
@@ -45,7 +36,7 @@ def difference(path: Path, expected: Checksum) -> str:
 def pin(entry: Entry, path: Path) -> None:
     """Keep the SHA-256 of a first copy, so that no other file ever passes for it."""
     if not entry.sha256 and not pin_path(entry).exists():
-        write_text(_digest(path, "sha256") + "\n", pin_path(entry))
+        keep_first(_digest(path, "sha256") + "\n", pin_path(entry))
 
 
 def _digest(path: Path, algorithm: str) -> str:

@@ -20,8 +20,9 @@ from requests import exceptions as failures
 
 from cmrseg import __version__
 from cmrseg.problems import DataError
+from cmrseg.zoo.cache import Checksum, difference
 
-Progress = Callable[[int, int | None], None]
+BytesProgress = Callable[[int, int | None], object]
 
 ATTEMPTS = 5
 _TIMEOUT_S = (10, 60)  # to connect, and between two pieces
@@ -46,7 +47,7 @@ class _InterruptedError(Exception):
         self.wait_s = wait_s
 
 
-def download(url: str, part: Path, *, size: int | None, progress: Progress) -> None:
+def download(url: str, part: Path, *, size: int | None, progress: BytesProgress) -> None:
     """Bring a file to the whole of what lies at an address; what it already holds is kept.
 
     Parameters
@@ -66,6 +67,25 @@ def download(url: str, part: Path, *, size: int | None, progress: Progress) -> N
         If the file is not there, is of another size, or the server cannot be reached after some tries.
     """
     _retried(lambda: _go_on(url, part, size, progress))
+
+
+def download_checked(
+    url: str, part: Path, *, size: int | None, expected: Checksum | None, progress: BytesProgress
+) -> str:
+    """`download`, and how what came differs from a checksum; empty where it does not.
+
+    What differs is deleted. Where its beginning was there already, that may have been of another file: the
+    whole is fetched once more.
+    """
+    resumed = part.exists()
+    download(url, part, size=size, progress=progress)
+    wrong = difference(part, expected) if expected else ""
+    if not wrong:
+        return ""
+    part.unlink()
+    if resumed:
+        return download_checked(url, part, size=size, expected=expected, progress=progress)
+    return wrong
 
 
 def read_json(url: str) -> dict[str, Any]:
@@ -107,7 +127,7 @@ def _retried(work: Callable[[], Any]) -> Any:
     raise DataError(f"{reason}, after {ATTEMPTS} tries; the same command goes on where this one stopped")
 
 
-def _go_on(url: str, part: Path, size: int | None, progress: Progress) -> None:
+def _go_on(url: str, part: Path, size: int | None, progress: BytesProgress) -> None:
     """One try to fetch what is missing."""
     done = part.stat().st_size if part.exists() else 0
     if size is not None and done >= size:
@@ -201,7 +221,7 @@ def _wait_asked_for(answer: Response) -> float:
     return max(wait_s, 0.0)
 
 
-def _save(answer: Response, part: Path, begin: int, size: int | None, progress: Progress) -> None:
+def _save(answer: Response, part: Path, begin: int, size: int | None, progress: BytesProgress) -> None:
     """Write what a server sends behind what is there."""
     length = answer.headers.get("Content-Length", "")
     total = begin + int(length) if length.isdigit() else size

@@ -2,87 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from cmrseg.io.checksum import sha256_of
+from cmrseg.io.home import home
+from cmrseg.io.settings import read_json, told_of
 from cmrseg.labels import near_matches
 from cmrseg.problems import DataError
-from cmrseg.zoo.cache import cached_path
+from cmrseg.zoo.cache import checksum
+from cmrseg.zoo.entry import FOLDER, Entry, cached_path
 from cmrseg.zoo.fetch import FetchOptions, fetch
 from cmrseg.zoo.model_file import Model, read_model
+from cmrseg.zoo.published_learner import fetch_learner
+from cmrseg.zoo.resolved import ModelName, ResolvedModel
 from cmrseg.zoo.schema import check_entry
 
-FOLDER = Path(__file__).parent
 DEFAULT_MODEL = "light2d_hybrid_acdc_s3"
-_CONVERT = {
-    "fastai": "published as a pickle, which is never loaded as it is: {get}"
-    "`cmrseg zoo import {file} --recipe {entry.recipe} --licence {entry.licence}` "
-    "makes a model file of it without running its code; then this name works",
-    "monai": "the network of a MONAI bundle, a teacher: {get}put {file} into the bundle's models/ and use "
-    "`cmrseg label --teacher monai:FOLDER`",
-}
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One model of the zoo.
-
-    Attributes
-    ----------
-    name
-        Its recipe name.
-    file, sha256, bytes
-        The weights; checksum and size are None where they are not known.
-    architecture, labels, preprocessing, recipe
-        As in the model file.
-    trained_on, licence, citation
-        Data, licence of the weights, and whom to cite.
-    dice
-        Mean volume Dice by structure, of the first evaluation in the card.
-    url, doi
-        Address of the file, or DOI of the Zenodo record that holds it; neither for an embedded model.
-    md5
-        Where the publisher gives no SHA-256, or none is known.
-    format
-        ``cmrseg``, or what must be converted first: ``fastai`` (pickle) or ``monai`` (bundle).
-    """
-
-    name: str
-    file: str
-    sha256: str | None
-    bytes: int | None
-    architecture: str
-    labels: tuple[str, ...]
-    trained_on: str
-    licence: str
-    citation: str
-    preprocessing: dict[str, Any]
-    recipe: str
-    dice: dict[str, float]
-    url: str | None = None
-    doi: str | None = None
-    md5: str | None = None
-    format: str = "cmrseg"
-
-    @property
-    def path(self) -> Path:
-        """The embedded file."""
-        return FOLDER / "embedded" / self.file
-
-    @property
-    def where(self) -> str:
-        """``embedded`` in this installation, ``cached`` after it was fetched, else ``remote``."""
-        if self.path.exists() or not (self.url or self.doi):
-            return "embedded"
-        return "cached" if cached_path(self).exists() else "remote"
-
-    @property
-    def size(self) -> str:
-        """Of the file, for a sentence or table."""
-        return "unknown size" if self.bytes is None else f"{self.bytes / 1e6:.1f} MB"
 
 
 def read_manifest(folder: Path = FOLDER) -> dict[str, Entry]:
@@ -96,10 +32,10 @@ def read_manifest(folder: Path = FOLDER) -> dict[str, Entry]:
     path = folder / "manifest.json"
     if not path.exists():
         return {}
-    try:
-        entries = [read_entry(e, str(path)) for e in json.loads(path.read_text(encoding="utf-8"))["models"]]
-    except (KeyError, TypeError, json.JSONDecodeError):
-        raise DataError(f"{path} is damaged; install cmrseg again") from None
+    remedy = "it is damaged: install cmrseg again"
+    values = read_json(path, remedy)
+    with told_of(path, remedy):
+        entries = [read_entry(entry, str(path)) for entry in values["models"]]
     return {entry.name: entry for entry in entries}
 
 
@@ -122,6 +58,13 @@ def read_entry(values: dict[str, Any], where: str) -> Entry:
     return Entry(**{**values, "labels": tuple(values["labels"])})
 
 
+def imported_models() -> dict[str, Path]:
+    """Files of the models that `cmrseg zoo import` brought and that are not of the zoo, by name."""
+    files = sorted((home() / "models").glob("*/*.safetensors"))
+    zoo = read_manifest()
+    return {path.stem: path for path in files if path.stem == path.parent.name and path.stem not in zoo}
+
+
 def get_entry(name: str) -> Entry:
     """One model by name.
 
@@ -132,19 +75,40 @@ def get_entry(name: str) -> Entry:
     """
     entries = read_manifest()
     if name not in entries:
-        raise DataError(
-            f"unknown model '{name}'; {near_matches(name, sorted(entries))} (or give a .safetensors file)"
-        )
+        known = sorted({*entries, *imported_models()})
+        raise DataError(f"unknown model '{name}'; {near_matches(name, known)} (or give a .safetensors file)")
     return entries[name]
 
 
-def load_model(name_or_path: str | Path = DEFAULT_MODEL, *, options: FetchOptions | None = None) -> Model:
+def resolve(model: ModelName = DEFAULT_MODEL, *, options: FetchOptions | None = None) -> ResolvedModel:
+    """What a name stands for; a model that is resolved stays as it is, so that whoever takes one may ask.
+
+    Parameters
+    ----------
+    model
+        As for `load_model`, or what this function gave before.
+    options
+        As for `load_model`.
+
+    Raises
+    ------
+    DataError
+        As `load_model`, but the tensors are not looked at.
+    """
+    if isinstance(model, ResolvedModel):
+        return model
+    path, sha256 = _found(model, options)
+    return ResolvedModel.of_file(path, name=str(model), sha256=sha256)
+
+
+def load_model(name_or_path: ModelName = DEFAULT_MODEL, *, options: FetchOptions | None = None) -> Model:
     """A model of the zoo by name, or from a file.
 
     Parameters
     ----------
     name_or_path
-        Name in the manifest, path of a ``.safetensors`` file, or folder of a training run.
+        Name in the manifest or of an imported model, path of a ``.safetensors`` file, folder of a training
+        run, or a resolved model.
     options
         How a model is fetched that is not here yet.
 
@@ -156,11 +120,17 @@ def load_model(name_or_path: str | Path = DEFAULT_MODEL, *, options: FetchOption
     ------
     DataError
         If there is no such model or file, it cannot be fetched, its checksum is wrong, or it cannot be read.
+
+    Examples
+    --------
+    >>> import cmrseg
+    >>> cmrseg.load_model().spec.labels
+    ('BACKGROUND', 'LV', 'MYO', 'RV')
     """
     return read_model(model_path(name_or_path, options=options))
 
 
-def model_path(name_or_path: str | Path = DEFAULT_MODEL, *, options: FetchOptions | None = None) -> Path:
+def model_path(name_or_path: ModelName = DEFAULT_MODEL, *, options: FetchOptions | None = None) -> Path:
     """The file of a model; that of the zoo is fetched where it is missing, and compared with its checksum.
 
     Parameters
@@ -173,30 +143,58 @@ def model_path(name_or_path: str | Path = DEFAULT_MODEL, *, options: FetchOption
     DataError
         If there is no such model or file, it cannot be fetched, or its checksum is wrong.
     """
+    if isinstance(name_or_path, ResolvedModel):
+        return name_or_path.path
+    return _found(name_or_path, options)[0]
+
+
+def _found(name_or_path: str | Path, options: FetchOptions | None) -> tuple[Path, str]:
+    """The file of a model, and its checksum where that was computed on the way."""
     name, path = str(name_or_path), Path(name_or_path)
     is_file = path.suffix == ".safetensors" or path.exists()
+    if not is_file and (imported := imported_models().get(name)) is not None:
+        return imported, ""
     if not is_file or name in read_manifest():
         return _file_of(get_entry(name), options)
     if path.is_dir():
         path = path / "model.safetensors"
     if not path.exists():
         raise DataError(f"model file {path} does not exist; check the path")
-    return path
+    return path, ""
 
 
-def _file_of(entry: Entry, options: FetchOptions | None) -> Path:
-    """The verified file of a model that can be used as it is."""
+def _file_of(entry: Entry, options: FetchOptions | None) -> tuple[Path, str]:
+    """The verified file of a model that can be used as it is, and the checksum that it was compared with."""
     if entry.where == "embedded":
         verify(entry)
-        return entry.path
-    if entry.format not in _CONVERT:
-        return fetch(entry, options)
-    file = cached_path(entry)
-    converted = file.with_suffix(".safetensors")  # where `cmrseg zoo import` puts it
-    if converted.exists():
-        return converted
-    get = "" if file.exists() else f"`cmrseg zoo get {entry.name}`, then "
-    raise DataError(f"{entry.name} is {_CONVERT[entry.format].format(get=get, file=file, entry=entry)}")
+        return entry.path, entry.sha256 or ""
+    if entry.format == "monai":
+        file = cached_path(entry)
+        get = "" if file.exists() else f"`cmrseg zoo get {entry.name}`, then "
+        raise DataError(
+            f"{entry.name} is the network of a MONAI bundle, a teacher: {get}put {file} into the bundle's "
+            "models/ and use `cmrseg label --teacher monai:FOLDER`"
+        )
+    path, (algorithm, value) = bring(entry, options), checksum(entry) or ("", "")
+    return path, value if algorithm == "sha256" and path == cached_path(entry) else ""
+
+
+def bring(entry: Entry, options: FetchOptions | None = None) -> Path:
+    """The file of a published model in the cache: fetched where it is missing, a pickle made a model file.
+
+    Parameters
+    ----------
+    entry
+        Of a model that is not embedded.
+    options
+        As for `load_model`.
+
+    Raises
+    ------
+    DataError
+        If it cannot be fetched, its checksum is wrong, or a pickle holds no learner of ours.
+    """
+    return fetch_learner(entry, options) if entry.format == "fastai" else fetch(entry, options)
 
 
 def read_card(name: str) -> str:
@@ -208,7 +206,7 @@ def read_card(name: str) -> str:
         If there is no such model.
     """
     entry = get_entry(name)
-    card = FOLDER / "embedded" / f"{entry.name}.md"
+    card = entry.path.with_name(f"{entry.name}.md")
     return card.read_text(encoding="utf-8") if card.exists() else _facts(entry)
 
 

@@ -20,12 +20,13 @@ import torch
 from torch import nn
 
 from cmrseg.io.atomic import atomic_path, write_text
-from cmrseg.preprocess import DIVISOR, Preprocessing
+from cmrseg.preprocess import DIVISOR
 from cmrseg.problems import DataError
+from cmrseg.tasks import get_task
 from cmrseg.zoo.model_file import Model, ModelSpec
 from cmrseg.zoo.onnx_card import METADATA_KEY, card, description
 
-TOLERANCE = 1e-4  # of the logits, absolute
+TOLERANCE = 1e-4  # of the outputs, absolute
 _OWN_ROUNDING = 2  # times the rounding of PyTorch itself, where that is more
 OPSET = 18  # the oldest that PyTorch's exporter writes, so the one that most programs read
 _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
@@ -35,7 +36,7 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Parity:
-    """Largest absolute differences from the logits of PyTorch in double precision.
+    """Largest absolute differences from the outputs of PyTorch in double precision.
 
     Attributes
     ----------
@@ -63,7 +64,7 @@ class OnnxExport:
     file, card
         The ONNX file, and the Markdown beside it.
     parity
-        How near its logits are to the network's.
+        How near its outputs are to the network's.
     """
 
     file: Path
@@ -72,11 +73,11 @@ class OnnxExport:
 
 
 def export_onnx(model: Model, path: Path, *, opset: int = OPSET) -> OnnxExport:
-    """Write a model as ONNX with input ``image`` and output ``logits``, and compare it with PyTorch.
+    """Write a model as ONNX with input ``image`` and what its task answers, and compare it with PyTorch.
 
-    The batch size is free, and so are height and width in multiples of 32 pixels.
+    The batch size is free, and so are height and width in multiples of 32 pixels, and the slices of a stack.
 
-    The logits are compared with those that PyTorch computes in double precision, and must be nearer than
+    The outputs are compared with those that PyTorch computes in double precision, and must be nearer than
     `TOLERANCE` to them. Two programs in single precision cannot be asked for more: of an r34 at 256 x 256
     pixels each is 0.5e-4 (trained, cardiac images) to 1.1e-4 (random weights) from the true logits and up to
     1.6e-4 from the other, and no level of graph optimisation, folding of batch norms or change of PyTorch's
@@ -94,31 +95,32 @@ def export_onnx(model: Model, path: Path, *, opset: int = OPSET) -> OnnxExport:
 
     Returns
     -------
-    The files, and how near the logits are.
+    The files, and how near the outputs are.
 
     Raises
     ------
     ValueError
         If the suffix or ``opset`` is another.
     DataError
-        If a package is missing, or the logits differ by more than that; then nothing is written.
+        If a package is missing, or the outputs differ by more than that; then nothing is written.
     """
     _check(path, opset)
     spec, net = model.spec, model.net.cpu().eval()
     with atomic_path(path) as temporary:
         _write(net, spec, temporary, opset)
-        parity = measure_parity(net, temporary, _shapes(spec.preprocessing))
+        parity = measure_parity(net, temporary, _shapes(spec))
         if not parity.difference < parity.allowed:  # nan is refused too
             raise DataError(
-                f"the ONNX logits of {spec.name} differ from PyTorch's by {parity.difference:.2g} "
-                f"(allowed: less than {parity.allowed:.2g}), so {path} was not written; try another --opset"
+                f"the ONNX {output_name(spec)} of {spec.name} differ from PyTorch's by "
+                f"{parity.difference:.2g} (allowed: less than {parity.allowed:.2g}), so {path} was "
+                "not written; try another --opset"
             )
     text = card(spec, path.name, **asdict(parity), allowed=parity.allowed)
     return OnnxExport(path, write_text(text, path.with_suffix(".md")), parity)
 
 
 def measure_parity(net: nn.Module, file: Path, shapes: Sequence[Shape]) -> Parity:
-    """How near the logits of ONNX Runtime are to those of PyTorch, both on the CPU.
+    """How near the outputs of ONNX Runtime are to those of PyTorch, both on the CPU.
 
     Parameters
     ----------
@@ -127,21 +129,21 @@ def measure_parity(net: nn.Module, file: Path, shapes: Sequence[Shape]) -> Parit
     file
         The same as ONNX.
     shapes
-        Of the inputs ``(b, c, h, w)``, which are drawn from a standard normal distribution.
+        Of the inputs ``(b, c, h, w)`` or ``(b, c, z, h, w)``, drawn from a standard normal distribution.
 
     Returns
     -------
-    The differences; nan where either has logits that are no numbers.
+    The differences; nan where either has outputs that are no numbers.
     """
     from onnxruntime import InferenceSession
 
     session = InferenceSession(file, providers=["CPUExecutionProvider"])
     random = np.random.default_rng(0)
     images = [random.standard_normal(shape, np.float32) for shape in shapes]
-    ours = [_logits(net, image) for image in images]
-    theirs = [session.run(["logits"], {"image": image})[0] for image in images]
+    ours = [_outputs(net, image) for image in images]
+    theirs = [session.run(None, {"image": image})[0] for image in images]
     net.double()
-    true = [_logits(net, image.astype(np.float64)) for image in images]
+    true = [_outputs(net, image.astype(np.float64)) for image in images]
     net.float()  # the very weights it had
     difference, rounding = (
         float(np.max([np.abs(a - b).max() for a, b in zip(found, true, strict=True)]))
@@ -150,7 +152,7 @@ def measure_parity(net: nn.Module, file: Path, shapes: Sequence[Shape]) -> Parit
     return Parity(difference, rounding)
 
 
-def _logits(net: nn.Module, image: np.ndarray) -> np.ndarray:
+def _outputs(net: nn.Module, image: np.ndarray) -> np.ndarray:
     with torch.inference_mode():
         return net(torch.from_numpy(image)).numpy()
 
@@ -172,13 +174,13 @@ def _write(net: nn.Module, spec: ModelSpec, path: Path, opset: int) -> None:
     with _quiet():
         program = torch.onnx.export(
             net,
-            (torch.zeros(_shapes(spec.preprocessing)[0]),),
+            (torch.zeros(_shapes(spec)[0]),),
             dynamo=True,
             verbose=False,
             opset_version=opset,
             input_names=["image"],
-            output_names=["logits"],
-            dynamic_shapes=(_free_axes(),),
+            output_names=[output_name(spec)],
+            dynamic_shapes=(_free_axes(spec.dims),),
         )
     for node in program.model.graph.all_nodes():
         node.metadata_props.clear()  # stack traces with the paths of this machine
@@ -186,15 +188,22 @@ def _write(net: nn.Module, spec: ModelSpec, path: Path, opset: int) -> None:
     program.save(path, external_data=False)
 
 
-def _free_axes() -> dict[int, object]:
-    """Any batch size; height and width in steps of what the network can halve."""
+def output_name(spec: ModelSpec) -> str:
+    """What the task of a model calls its outputs."""
+    return get_task(spec.task).exported(spec.labels).name
+
+
+def _free_axes(dims: int) -> dict[int, object]:
+    """Any batch size and number of slices; height and width in steps of what the network can halve."""
     height, width = (torch.export.Dim(name, min=1, max=_MOST_STEPS) for name in ("height", "width"))
-    return {0: torch.export.Dim("batch", min=1), 2: DIVISOR * height, 3: DIVISOR * width}
+    slices = {2: torch.export.Dim("slices", min=1)} if dims == 3 else {}
+    return {0: torch.export.Dim("batch", min=1), **slices, dims: DIVISOR * height, dims + 1: DIVISOR * width}
 
 
-def _shapes(spec: Preprocessing) -> tuple[Shape, ...]:
+def _shapes(spec: ModelSpec) -> tuple[Shape, ...]:
     """Inputs to compare with; the first is exported too: the exporter would join axes of equal length."""
-    return (2, spec.channels, 2 * DIVISOR, 3 * DIVISOR), (1, spec.channels, spec.size, spec.size)
+    channels, size, more = spec.preprocessing.channels, spec.preprocessing.size, spec.dims - 2
+    return (2, channels, *[5] * more, 2 * DIVISOR, 3 * DIVISOR), (1, channels, *[3] * more, size, size)
 
 
 @contextmanager

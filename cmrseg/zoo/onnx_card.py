@@ -7,6 +7,7 @@ from typing import Any
 
 from cmrseg import __version__
 from cmrseg.preprocess import DIVISOR, IMAGENET_MEAN, IMAGENET_SD, Preprocessing
+from cmrseg.tasks import get_task
 from cmrseg.zoo.model_file import ModelSpec
 
 METADATA_KEY = "cmrseg"
@@ -15,21 +16,20 @@ import numpy as np
 import onnxruntime
 
 study = np.load("study.npy")  # frames, slices (in order), rows, columns; {pixels}
-low, high = np.percentile(study, [{low}, {high}])
-unit = np.clip((study - low) / (high - low), 0, 1).astype(np.float32)
+{unit}
 rows, columns = study.shape[2:]
-top, left = -rows % {divisor} // 2, -columns % {divisor} // 2
-border = (0, 0), (0, 0), (top, -rows % {divisor} - top), (left, -columns % {divisor} - left)
+down, right = {padding}
+border = (0, 0), (0, 0), (down // 2, down - down // 2), (right // 2, right - right // 2)
 slices = np.arange(study.shape[1])
 near = np.clip(slices[:, None] + np.arange({first}, {stop}), 0, slices[-1])  # as channels
 session = onnxruntime.InferenceSession("{file}", providers=["CPUExecutionProvider"])
-masks = np.zeros(study.shape, np.uint8)
+{start}
 for t, frame in enumerate(np.pad(unit, border)):
     image = frame[near]
     {normalise}
-    (logits,) = session.run(["logits"], {{"image": image.astype(np.float32)}})
-    masks[t] = np.uint8({ids})[logits.argmax(1)][:, top : top + rows, left : left + columns]
-np.save("masks.npy", masks)
+    ({output},) = session.run(["{output}"], {{"image": {image}.astype(np.float32)}})
+    {each}
+{end}
 """
 _CARD = """\
 # {name} as ONNX
@@ -37,9 +37,9 @@ _CARD = """\
 Written by cmrseg {version}. Architecture {architecture}, recipe `{recipe}`.
 Licence of the weights: {licence}. For research only.
 
-- Input `image`: float32, (batch, {channels}, height, width); height and width are multiples of {divisor}.
-- Output `logits`: float32, on the pixels of the input, with the channels {labels}; the largest is the answer.
-- Parity with PyTorch on the CPU when it was written: largest difference from the logits in double precision
+- Input `image`: float32, ({axes}); height and width are multiples of {divisor}.
+- Output `{output}`: float32, {meaning}.
+- Parity with PyTorch on the CPU when it was written: largest difference from the {output} in double precision
   {difference:.1e} (allowed: less than {allowed:.1e}); of PyTorch itself in single precision {rounding:.1e}.
 
 ## Preprocessing
@@ -55,8 +55,7 @@ The same as JSON is in the file's metadata under `{key}`.
 ```python
 {example}```
 
-The masks are those of `cmrseg predict` before it averages over flips and keeps the largest piece of every
-structure. Where pixels were resampled, resample the softmax of the logits back, not the labels.
+{closing}
 """
 
 
@@ -68,14 +67,15 @@ def description(spec: ModelSpec) -> dict[str, Any]:
     spec
         Of the model.
     """
+    exported = get_task(spec.task).exported(spec.labels)
     return {
         "cmrseg_version": __version__,
         "name": spec.name,
         "architecture": spec.architecture,
         "recipe": spec.recipe,
         "licence": spec.licence,
-        "input": {"name": "image", "axes": ["batch", "channel", "row", "column"], "multiple_of": DIVISOR},
-        "output": {"name": "logits", "channels": list(spec.labels), "ids": _ids(spec)},
+        "input": {"name": "image", "axes": _axes(spec), "multiple_of": DIVISOR},
+        "output": {"name": exported.name, "channels": list(spec.labels), **exported.facts},
         "preprocessing": asdict(spec.preprocessing),
         "steps": _steps(spec.preprocessing),
     }
@@ -83,7 +83,22 @@ def description(spec: ModelSpec) -> dict[str, Any]:
 
 def _steps(spec: Preprocessing) -> list[str]:
     """The preprocessing in words, in order."""
-    resample = "Keep the pixels of the file"
+    grey = (
+        f"Scale the grey values of the whole study (all slices and frames) from percentiles "
+        f"{spec.low_percentile} and {spec.high_percentile} to 0 and 1, and clip"
+    )
+    if spec.grey == "png":
+        grey = (
+            "Divide grey values that are whole numbers from 0 to 255 by 255; stretch any others first, slice "
+            "by slice, from the smallest to the largest value over 0 to 255, and round"
+        )
+    resample, pad = "Keep the pixels of the file", f"multiples of {DIVISOR} pixels"
+    if spec.resize == "longer_side":
+        resample = (
+            f"Resample every slice bilinearly so that its longer side has {spec.size} pixels "
+            "(shape kept, antialiased where it shrinks)"
+        )
+        pad = f"{spec.size} x {spec.size} pixels"
     if spec.pixel_mm is not None:
         resample = (
             f"Resample every slice bilinearly to pixels of {spec.pixel_mm} mm in the plane "
@@ -100,17 +115,17 @@ def _steps(spec: Preprocessing) -> list[str]:
         repeat = "Repeat the channel three times, " if spec.neighbours == 1 else ""
         scale = f"{repeat}subtract {list(IMAGENET_MEAN)} and divide by {list(IMAGENET_SD)}, by channel"
     return [
-        f"Scale the grey values of the whole study (all slices and frames) from percentiles "
-        f"{spec.low_percentile} and {spec.high_percentile} to 0 and 1, and clip",
+        grey,
         resample,
-        f"Pad with 0 to multiples of {DIVISOR} pixels, evenly; of an odd number the larger half comes last",
+        f"Pad with 0 to {pad}, evenly; of an odd number the larger half comes last",
         channels,
         scale[0].upper() + scale[1:],
     ]
 
 
-def _ids(spec: ModelSpec) -> list[int]:
-    return [int(label) for label in spec.label_ids]
+def _axes(spec: ModelSpec) -> list[str]:
+    """Axes of the input."""
+    return ["batch", "channel", *["slice"] * (spec.dims - 2), "row", "column"]
 
 
 def card(spec: ModelSpec, file: str, *, difference: float, rounding: float, allowed: float) -> str:
@@ -126,11 +141,15 @@ def card(spec: ModelSpec, file: str, *, difference: float, rounding: float, allo
         Largest difference of the logits from PyTorch's in double precision, that of PyTorch in single
         precision, and what the first has to stay below.
     """
-    outputs = (f"{i} {name}" for i, name in enumerate(spec.labels))
+    exported = get_task(spec.task).exported(spec.labels)
+    lengths = {"channel": spec.preprocessing.channels, "slice": "slices", "row": "height", "column": "width"}
     return _CARD.format(
-        **{**asdict(spec), "labels": ", ".join(outputs)},
+        **asdict(spec),
         version=__version__,
-        channels=spec.preprocessing.channels,
+        axes=", ".join(str(lengths.get(axis, axis)) for axis in _axes(spec)),
+        output=exported.name,
+        meaning=exported.meaning,
+        closing=exported.closing,
         divisor=DIVISOR,
         difference=difference,
         rounding=rounding,
@@ -143,8 +162,9 @@ def card(spec: ModelSpec, file: str, *, difference: float, rounding: float, allo
 
 
 def _example(spec: ModelSpec, file: str) -> str:
-    """Python that makes the masks of a study."""
-    preprocessing = spec.preprocessing
+    """Python that asks the network about a study."""
+    exported, is_stack = get_task(spec.task).exported(spec.labels), spec.dims == 3
+    name, each, preprocessing = exported.name, exported.each, spec.preprocessing
     if preprocessing.rgb:
         mean, sd = (f"np.reshape({list(values)}, (3, 1, 1))" for values in (IMAGENET_MEAN, IMAGENET_SD))
         normalise = f"image = (image - {mean}) / {sd}"
@@ -152,13 +172,40 @@ def _example(spec: ModelSpec, file: str) -> str:
         axes = "axis=(1, 2, 3), keepdims=True"
         normalise = f"sd = image.std({axes}, ddof=1)\n    image = (image - image.mean({axes})) / (sd + 1e-5)"
     return _EXAMPLE.format(
-        pixels="pixels as they are" if preprocessing.pixel_mm is None else f"{preprocessing.pixel_mm} mm",
-        low=preprocessing.low_percentile,
-        high=preprocessing.high_percentile,
-        divisor=DIVISOR,
+        pixels=_pixels(preprocessing),
+        unit=_unit(preprocessing),
+        padding=f"-rows % {DIVISOR}, -columns % {DIVISOR}"
+        if preprocessing.resize == "pixel_mm"
+        else f"{preprocessing.size} - rows, {preprocessing.size} - columns",
         first=-(preprocessing.neighbours // 2),
         stop=preprocessing.neighbours // 2 + 1,
         file=file,
         normalise=normalise,
-        ids=_ids(spec),
+        output=name,
+        image="image.swapaxes(0, 1)[None]" if is_stack else "image",
+        start=exported.start,
+        each=f"{name} = {name}[0].swapaxes(0, 1)\n    {each}" if is_stack else each,
+        end=exported.end,
+    )
+
+
+def _pixels(spec: Preprocessing) -> str:
+    """What pixels a study needs before the example."""
+    if spec.resize == "longer_side":
+        return f"{spec.size} pixels along the longer side"
+    return "pixels as they are" if spec.pixel_mm is None else f"{spec.pixel_mm} mm"
+
+
+def _unit(spec: Preprocessing) -> str:
+    """Python that scales the grey values of a study."""
+    if spec.grey == "percentiles":
+        return (
+            f"low, high = np.percentile(study, [{spec.low_percentile}, {spec.high_percentile}])\n"
+            "unit = np.clip((study - low) / (high - low), 0, 1).astype(np.float32)"
+        )
+    return (
+        "low, high = study.min((2, 3), keepdims=True), study.max((2, 3), keepdims=True)\n"
+        "if low.min() >= 0 and high.max() <= 255 and not np.any(study % 1):\n"
+        "    low, high = 0, 255\n"
+        "unit = np.float32(np.round((study - low) / np.maximum(high - low, 1e-12) * 255) / 255)"
     )

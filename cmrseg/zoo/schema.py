@@ -11,7 +11,7 @@ from cmrseg.labels import Label
 from cmrseg.preprocess import Preprocessing
 from cmrseg.problems import DataError
 from cmrseg.zoo.model_file import PLAIN_NAME
-from cmrseg.zoo.sources import DOI
+from cmrseg.zoo.zenodo import DOI
 
 FORMATS = ("cmrseg", "fastai", "monai")
 _SETTINGS = {f.name for f in fields(Preprocessing)}

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-from cmrseg.problems import DataError
-from cmrseg.zoo.download import public, read_json
+from cmrseg.zoo.cache import Checksum
+from cmrseg.zoo.download import public
+from cmrseg.zoo.entry import Entry
+from cmrseg.zoo.zenodo import DOI, read_record
 
-if TYPE_CHECKING:
-    from cmrseg.zoo.manifest import Entry
-
-# By the prefix of the DOI; the second is Zenodo's playground.
-ZENODO = {"10.5281": "https://zenodo.org", "10.5072": "https://sandbox.zenodo.org"}
-DOI = re.compile(r"(10\.5281|10\.5072)/zenodo\.(\d+)")
+ENCRYPTED = ("https",)  # nobody on the way can exchange what they carry
 
 
 @dataclass(frozen=True)
@@ -24,13 +19,27 @@ class Source:
     """One place to fetch a file from, and what it says of the file."""
 
     url: str
-    md5: str | None = None
+    checksum: Checksum | None = None
     size: int | None = None
 
 
 def is_offline() -> bool:
     """Whether ``CMRSEG_OFFLINE`` forbids every connection."""
-    return os.environ.get("CMRSEG_OFFLINE", "").lower() not in ("", "0", "no", "false")
+    return _is_set("CMRSEG_OFFLINE")
+
+
+def needs_checksum() -> bool:
+    """Whether ``CMRSEG_REQUIRE_CHECKSUM`` forbids what cannot be compared with anything, harmless or not."""
+    return _is_set("CMRSEG_REQUIRE_CHECKSUM")
+
+
+def _is_set(variable: str) -> bool:
+    return os.environ.get(variable, "").lower() not in ("", "0", "no", "false")
+
+
+def is_encrypted(origin: str) -> bool:
+    """Whether nobody on the way to an origin can exchange a file."""
+    return DOI.fullmatch(origin) is not None or urlsplit(origin).scheme in ENCRYPTED
 
 
 def origins(entry: Entry) -> tuple[str, ...]:
@@ -68,26 +77,8 @@ def resolve(origin: str, file: str) -> Source:
     ------
     DataError
         If the record cannot be read or has no such file.
-
-    References
-    ----------
-    https://developers.zenodo.org
     """
-    match = DOI.fullmatch(origin)
-    if match is None:
+    if DOI.fullmatch(origin) is None:
         return Source(origin)
-    record = f"{ZENODO[match[1]]}/api/records/{match[2]}"
-    answer = read_json(record)
-    try:
-        files = {listed["key"]: _source(listed) for listed in answer["files"]}
-    except (KeyError, TypeError, AttributeError, ValueError):
-        raise DataError(f"{record} does not list files as Zenodo does; update cmrseg") from None
-    if file not in files:
-        raise DataError(f"{record} has no file {file}; it holds {', '.join(sorted(files)) or 'no files'}")
-    return files[file]
-
-
-def _source(listed: dict[str, Any]) -> Source:
-    """One file of a record."""
-    kind, _, checksum = listed["checksum"].partition(":")
-    return Source(listed["links"]["self"], checksum if kind == "md5" else None, int(listed["size"]))
+    found = read_record(origin).file(file)
+    return Source(found.url, found.checksum, found.size)

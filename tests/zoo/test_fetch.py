@@ -11,11 +11,13 @@ import pytest
 from filelock import FileLock
 
 from cmrseg.problems import DataError
-from cmrseg.zoo import download, sources
+from cmrseg.zoo import download
 from cmrseg.zoo import fetch as fetch_module
-from cmrseg.zoo.cache import cached_path, pin_path
+from cmrseg.zoo.cache import pin_path
+from cmrseg.zoo.entry import cached_path
 from cmrseg.zoo.fetch import FetchOptions, fetch
 from cmrseg.zoo.manifest import read_entry
+from cmrseg.zoo.zenodo import ZENODO
 from tests.zoo.zenodo_server import PIECE, serve
 
 CONTENT = bytes(range(256)) * 1200  # 300 kB
@@ -57,7 +59,7 @@ def zenodo(tmp_path, monkeypatch, waits):
     monkeypatch.setenv("CMRSEG_HOME", str(tmp_path / "home"))
     with serve() as server:
         server.records[7] = {ENTRY.file: CONTENT, "card.md": b"# A toy"}
-        monkeypatch.setitem(sources.ZENODO, "10.5281", server.url)
+        monkeypatch.setitem(ZENODO, "10.5281", server.url)
         yield server
 
 

@@ -247,3 +247,80 @@ def test_the_base_is_left_alone(base, state):
     with_labels(base, ("BACKGROUND", "LV"))
     assert isinstance(base, Model)
     assert all(torch.equal(v, state[k]) for k, v in base.net.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        ["BACKGROUND"],
+        ["LV", "MYO", "RV"],
+        ["LV", "MYO", "BACKGROUND"],
+        ["BACKGROUND", "LV", "LV"],
+        ["BACKGROUND", *["LV"] * 299],
+        ["BACKGROUND", "ATRIUM", "LV"],
+        "LV",
+        {"LV": 1},
+        [],
+        [1, 2, 3],
+    ],
+)
+def test_labels_that_make_no_sense_are_refused(file, state, labels):
+    with_header(file, state, labels=labels)
+    assert_refused(file, "labels|does not know")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"recipe": 7},
+        {"recipe": "x" * 1000},
+        {"licence": "<script>alert(1)</script>"},
+        {"licence": "a\nb"},
+        {"licence": "\x1b[2J"},
+        {"training": [1]},
+        {"arguments": [1]},
+        {"arguments": {"widths": [1] * 14}},
+        {"arguments": {"widths": "abc"}},
+        {"arguments": {"widths": [4, 8.5]}},
+        {"arguments": {"width": [4, 8]}},
+        {"name": None},
+        {"preprocessing": {"pixel_mm": 1e-6}},
+        {"preprocessing": {"neighbours": 20_001}},
+        {"preprocessing": {"low_percentile": 99.0, "high_percentile": 1.0}},
+        {"preprocessing": {"rgb": "no"}},
+    ],
+    ids=lambda changes: str(changes)[:40],
+)
+def test_a_description_that_makes_no_sense_is_refused(file, state, changes):
+    with_header(file, state, **changes)
+    assert_refused(file, "|".join(changes) + "|cannot be rebuilt|widths|must be")
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_weights_that_are_no_numbers_are_refused(file, state, value):
+    key = next(key for key, tensor in state.items() if tensor.is_floating_point())
+    wrong = {**state, key: state[key].clone()}
+    wrong[key].view(-1)[0] = value
+    save_model(SPEC, wrong, file)
+    assert_refused(file, "no finite numbers")
+
+
+def test_every_flipped_bit_of_the_weights_is_noticed(file):
+    whole = file.read_bytes()
+    begin = 8 + int.from_bytes(whole[:8], "little")
+    for place in range(begin, len(whole), 997):
+        damaged = bytearray(whole)
+        damaged[place] ^= 1
+        file.write_bytes(damaged)
+        assert_refused(file, "is damaged")
+
+
+def test_a_description_that_was_changed_by_accident_is_noticed(file):
+    file.write_bytes(file.read_bytes().replace(rb"pixel_mm\": 2.0", rb"pixel_mm\": 3.0"))
+    assert_refused(file, "is damaged")
+
+
+def test_a_model_of_before_there_were_checksums_is_read(file, state):
+    header = {key: value for key, value in header_of(file).items() if key != "sha256"}
+    save_file(dict(state), file, metadata={"cmrseg": json.dumps(header)})
+    assert read_model(file).spec == SPEC

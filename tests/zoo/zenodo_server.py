@@ -70,7 +70,9 @@ class Zenodo:
             }
             for name, content in self.records[record].items()
         ]
-        return json.dumps({"id": record, "doi": f"10.5281/zenodo.{record}", "files": files}).encode()
+        about = {"title": f"Record {record}", "license": {"id": "cc-by-4.0"}}
+        told = {"id": record, "doi": f"10.5281/zenodo.{record}", "metadata": about, "files": files}
+        return json.dumps(told).encode()
 
     def contents_asked(self) -> list[str]:
         """The Range header of every request for a file; empty where the whole was asked for."""

@@ -4,39 +4,24 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from fastai.callback.progress import CSVLogger
-from fastai.data.block import DataBlock
-from fastai.data.transforms import Normalize, get_image_files
-from fastai.vision.augment import Resize, aug_transforms
-from fastai.vision.data import ImageBlock, MaskBlock
-from fastai.vision.learner import unet_learner
-from PIL import Image
 from torch import nn
-from torchvision.models import resnet18
 from typer import Typer
 from typer.testing import CliRunner
 
 from cmrseg.cli.zoo.import_file import import_file as command
 from cmrseg.io.checksum import sha256_of
+from cmrseg.legacy.records import Global, Record
+from cmrseg.legacy.settings import PAPER_SIZE, settings_of
 from cmrseg.preprocess import Preprocessing
 from cmrseg.problems import DataError
-from cmrseg.zoo.legacy import ImportOptions, import_learner
-from cmrseg.zoo.legacy_settings import PAPER_SIZE, settings_of
+from cmrseg.zoo.imported import ImportOptions, import_learner
 from cmrseg.zoo.model_file import read_model
-from cmrseg.zoo.pickle_records import Global, Record
+from tests.legacy.learners import make_learner
 
 pytestmark = pytest.mark.slow
-IMAGENET = ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
-CODES = np.array(["background", "left_ventricle", "myocardium"])
 NO_EFFECT = ("ResizeToOrig", "ToTensorBase")
-
-
-def same_path(path):
-    """Mask of an image: itself."""
-    return path
 
 
 @dataclass(frozen=True)
@@ -49,30 +34,6 @@ class Exported:
     def answer(self, batch):
         with torch.no_grad():
             return self.learner.model.eval()(batch).as_subclass(torch.Tensor)
-
-
-def make_learner(folder):
-    """A U-Net learner with random weights."""
-    folder.mkdir()
-    Image.fromarray(np.zeros((80, 64), np.uint8)).save(folder / "0.png")
-    Image.fromarray(np.zeros((80, 64), np.uint8)).save(folder / "1.png")
-    block = DataBlock(
-        blocks=(ImageBlock, MaskBlock(codes=CODES)),
-        get_items=get_image_files,
-        get_y=same_path,
-        item_tfms=Resize(64, method="pad", pad_mode="zeros"),
-        batch_tfms=[
-            *aug_transforms(do_flip=True),
-            Normalize.from_stats(*IMAGENET, cuda=False),
-        ],
-    )
-    loaders = block.dataloaders(folder, bs=1, num_workers=0, device=torch.device("cpu"))
-    torch.manual_seed(0)
-    learner = unet_learner(loaders, resnet18, n_out=3, pretrained=False, path=folder, cbs=[CSVLogger()])
-    for tensor in learner.model.state_dict().values():  # as if trained: no statistics of zero and one
-        if tensor.is_floating_point() and tensor.ndim == 1:
-            tensor.add_(torch.rand_like(tensor) * 0.1)
-    return learner
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +78,9 @@ def test_the_imported_model_answers_as_the_learner(imported, exported, batch):
 def test_everything_the_learner_says_is_in_the_description(imported, exported):
     spec = read_model(imported.path).spec
     assert (spec.architecture, spec.labels) == ("r18", ("BACKGROUND", "LV", "MYO"))
-    assert spec.preprocessing == Preprocessing(rgb=True, size=64, pixel_mm=None)
+    assert spec.preprocessing == Preprocessing(
+        rgb=True, size=64, pixel_mm=None, resize="longer_side", grey="png"
+    )
     assert spec.recipe == "r18_CE_imported_s2"
     assert spec.training["imported_sha256"] == sha256_of([exported.file])
     assert imported.notes == ()
@@ -243,7 +206,9 @@ def test_a_recipe_of_another_architecture_is_told(exported):
 def test_what_the_file_does_not_say_is_the_papers_with_a_note(exported, tmp_path):
     file = changed(exported, tmp_path, (b"\nResize\n", b"\nOther1\n"), (b"\nNormalize\n", b"\nOther2\n"))
     model = import_learner(file, tmp_path / "m.safetensors")
-    assert model.spec.preprocessing == Preprocessing(rgb=True, size=256, pixel_mm=None)
+    assert model.spec.preprocessing == Preprocessing(
+        rgb=True, size=256, pixel_mm=None, resize="longer_side", grey="png"
+    )
     assert len(model.notes) == 2
     assert model.spec.training["import_notes"] == list(model.notes)
 

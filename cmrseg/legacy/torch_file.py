@@ -21,10 +21,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from cmrseg.legacy.records import Global, Persistent, Record, brief
+from cmrseg.legacy.unpickler import Pickle, read_pickle
+from cmrseg.legacy.zip_file import opened_zip
 from cmrseg.problems import DataError
-from cmrseg.zoo.pickle_records import Global, Persistent, Record, brief
-from cmrseg.zoo.safe_unpickler import Pickle, read_pickle
-from cmrseg.zoo.zip_file import opened_zip
 
 _ZIP_MAGIC = b"PK\x03\x04"
 _STREAM_MAGIC = 0x1950A86A20F9469CFC6C

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from cmrseg.legacy.records import Global, Persistent, Record, brief, walk
+from cmrseg.legacy.torch_file import open_torch_file, tensor_view
+from cmrseg.legacy.unpickler import read_pickle
 from cmrseg.problems import DataError
-from cmrseg.zoo.legacy import import_learner
-from cmrseg.zoo.pickle_records import Global, Persistent, Record, brief, walk
-from cmrseg.zoo.safe_unpickler import read_pickle
-from cmrseg.zoo.torch_file import open_torch_file, tensor_view
-from tests.zoo import hostile_pickles as hostile
+from cmrseg.zoo.imported import import_learner
+from tests.legacy import hostile_pickles as hostile
 
 HOSTILE = sorted(hostile.hostile_pickles(Path("canary")))
 F32 = Global("torch", "FloatStorage")

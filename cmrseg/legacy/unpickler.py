@@ -17,8 +17,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
+from cmrseg.legacy.records import SCALARS, Global, Persistent, Record, brief
 from cmrseg.problems import DataError
-from cmrseg.zoo.pickle_records import SCALARS, Global, Persistent, Record, brief
 
 # An exported learner takes 30,000; the limit keeps the memory of a hostile one below some 500 MB.
 MAX_OPERATIONS = 2_000_000

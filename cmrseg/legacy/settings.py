@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from cmrseg.labels import Label, get_scheme
+from cmrseg.legacy.records import Record, brief, walk
+from cmrseg.legacy.torch_file import TorchFile, tensor_view
 from cmrseg.preprocess import IMAGENET_MEAN, IMAGENET_SD
 from cmrseg.problems import DataError
-from cmrseg.zoo.pickle_records import Record, brief, walk
-from cmrseg.zoo.torch_file import TorchFile, tensor_view
 
 PAPER_SIZE = 256
 _TOLERANCE = 1e-3
@@ -155,7 +155,13 @@ def _array_texts(state: Any) -> list[str]:
 
 def _size(learner: Record, notes: list[str]) -> int:
     """Size of the images, if the learner resizes to one square."""
-    sizes = {_square(attribute(r, "size")) for r in _named(learner, "Resize")} - {None}
+    resizes = _named(learner, "Resize")
+    if other := {m for r in resizes if isinstance(m := attribute(r, "method"), str)} & {"crop", "squish"}:
+        notes.append(
+            f"the learner resizes by {other.pop()}; here the whole image keeps its shape and is padded to a "
+            "square, so that hearts may have another size or shape than in its training"
+        )
+    sizes = {_square(attribute(r, "size")) for r in resizes} - {None}
     if len(sizes) == 1:
         return sizes.pop()
     notes.append(f"the file does not say its image size: {PAPER_SIZE} pixels as in the paper (--size)")

@@ -1,6 +1,6 @@
-"""Exported fastai learners become model files, without running anything that they carry.
+"""The network in an exported fastai learner, without running anything that it carries.
 
-The learner is read as inert records (safe_unpickler.py); its U-Net is compared with ours tensor by tensor
+The learner is read as inert records (unpickler.py); its U-Net is compared with ours tensor by tensor
 and layer by layer, and only an equal one is taken.
 """
 
@@ -16,15 +16,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from cmrseg.io.checksum import sha256_of
 from cmrseg.labels import Label
+from cmrseg.legacy.records import Record, brief
+from cmrseg.legacy.settings import Settings, attribute, mapping, settings_of
+from cmrseg.legacy.torch_file import TensorView, TorchFile, open_torch_file, tensor_view
 from cmrseg.models import ARCHITECTURES, get_architecture
-from cmrseg.preprocess import Preprocessing
 from cmrseg.problems import DataError
-from cmrseg.zoo.legacy_settings import Settings, attribute, mapping, settings_of
-from cmrseg.zoo.model_file import ModelSpec, save_model
-from cmrseg.zoo.pickle_records import Record, brief
-from cmrseg.zoo.torch_file import TensorView, TorchFile, open_torch_file, tensor_view
 
 _FASTAI_1 = ("fastai.basic_train", "fastai.basic_data", "fastai.data_block")
 _MAX_PARTS = 10_000  # layers and tensors; a ResNet-50 U-Net has 1,000
@@ -51,37 +48,22 @@ _NO_EFFECT = frozenset({"ToTensorBase", "ResizeToOrig", "Identity", "Dropout", "
 
 
 @dataclass(frozen=True)
-class ImportOptions:
-    """What a user knows about a learner; None leaves it to the file, then to the paper's values.
+class Learner:
+    """A learner's network as one of ours, and how it was used.
 
     Attributes
     ----------
     architecture
-        Such as ``r34``.
-    labels
-        Label scheme by name or spelled out: which structure each output channel is.
-    size
-        Height and width of the training images in pixels.
-    recipe
-        Recipe name such as ``r34_CE_p5_s2``; it becomes the model's name.
-    licence
-        Of the weights.
+        Our architecture that equals it, such as ``r34``.
+    state
+        Its tensors under our keys, floating-point ones as ``float32``.
+    settings
+        Labels, image size, loss and augmentation.
     """
 
-    architecture: str | None = None
-    labels: str | None = None
-    size: int | None = None
-    recipe: str | None = None
-    licence: str = "unstated"
-
-
-@dataclass(frozen=True)
-class ImportedModel:
-    """A model file that came from a learner, and what was taken for granted."""
-
-    path: Path
-    spec: ModelSpec
-    notes: tuple[str, ...]
+    architecture: str
+    state: dict[str, Tensor]
+    settings: Settings
 
 
 @dataclass(frozen=True)
@@ -92,37 +74,31 @@ class _Network:
     layers: Counter[tuple]
 
 
-def import_learner(file: Path, out: Path, options: ImportOptions | None = None) -> ImportedModel:
-    """Turn the file of a fastai ``Learner.export`` into a model file.
+def read_learner(
+    file: Path, *, architecture: str | None = None, labels: str | None = None, size: int | None = None
+) -> Learner:
+    """The learner in a file of fastai's ``Learner.export``, of which nothing is run.
 
     Parameters
     ----------
     file
         Written by any fastai 2 (or fastai2) with any torch; zip or stream format.
-    out
-        Model file to write, ``.safetensors``.
-    options
-        What the user names.
-
-    Returns
-    -------
-    The file, its description and notes on what the learner did not say.
+    architecture
+        Such as ``r34``; by default the one that equals the learner's.
+    labels, size
+        Of the output channels and the training images, where the user knows them.
 
     Raises
     ------
     DataError
         If the file is no learner, is hostile or damaged, or holds another network than ours.
     """
-    options = options or ImportOptions()
     with open_torch_file(file) as content:
         learner = _find_learner(content)
         network = _read_network(_model_of(learner, file), file)
-        architecture, net = _match(network, options, file)
-        classes = _classes(network, file)
-        settings = settings_of(learner, content, classes, labels=options.labels, size=options.size)
-        state = _state(content, network, net)
-    spec = _described(architecture, settings, options, file)
-    return ImportedModel(save_model(spec, state, out), spec, settings.notes)
+        name, net = _match(network, architecture, file)
+        settings = settings_of(learner, content, _classes(network, file), labels=labels, size=size)
+        return Learner(name, _state(content, network, net), settings)
 
 
 def _find_learner(content: TorchFile) -> Record:
@@ -199,7 +175,7 @@ def _counted(layers: list[tuple]) -> Counter[tuple]:
     return Counter(layer for layer in layers if layer[0] not in _NO_EFFECT)
 
 
-def _match(network: _Network, options: ImportOptions, path: Path) -> tuple[str, nn.Module]:
+def _match(network: _Network, architecture: str | None, path: Path) -> tuple[str, nn.Module]:
     """Our architecture that equals the learner's, and its network.
 
     Raises
@@ -208,7 +184,7 @@ def _match(network: _Network, options: ImportOptions, path: Path) -> tuple[str, 
         If none is equal; the differences from the nearest are listed.
     """
     unets = [name for name, a in ARCHITECTURES.items() if a.imagenet]
-    names = [get_architecture(options.architecture).name] if options.architecture else unets
+    names = [get_architecture(architecture).name] if architecture else unets
     classes, tried = _classes(network, path), []
     for name in names:
         with torch.device("meta"):  # keys and shapes only: takes no memory and little time
@@ -277,23 +253,3 @@ def _state(content: TorchFile, network: _Network, net: nn.Module) -> dict[str, T
         made = torch.zeros(ours[key].shape) if view is None else content.tensor(view)  # a counter of batches
         state[key] = made.to(ours[key].dtype)
     return state
-
-
-def _described(architecture: str, settings: Settings, options: ImportOptions, file: Path) -> ModelSpec:
-    """Description of the imported model."""
-    recipe = options.recipe or f"{architecture}_{settings.loss}_imported_{settings.augmentation}"
-    if recipe.split("_")[0] != architecture:
-        raise DataError(f"recipe '{recipe}' does not begin with {architecture}, which {file} holds")
-    return ModelSpec(
-        name=recipe,
-        architecture=architecture,
-        labels=settings.labels,
-        preprocessing=Preprocessing(pixel_mm=None, size=settings.size, rgb=True),
-        recipe=recipe,
-        licence=options.licence,
-        training={
-            "imported_from": file.name,
-            "imported_sha256": sha256_of([file]),
-            "import_notes": list(settings.notes),
-        },
-    )

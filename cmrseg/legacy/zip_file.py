@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from cmrseg.legacy.records import brief
 from cmrseg.problems import DataError
-from cmrseg.zoo.pickle_records import brief
 
 _DAMAGE = (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError, OverflowError, struct.error)
 

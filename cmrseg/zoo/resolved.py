@@ -1,0 +1,59 @@
+"""A model that was named: found, compared with its checksum and described once, for all who need it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from cmrseg.io.checksum import sha256_of
+from cmrseg.zoo.model_file import Model, ModelSpec, read_model, read_spec
+
+
+@dataclass(frozen=True)
+class ResolvedModel:
+    """What a name, a file or the folder of a training run stands for.
+
+    Attributes
+    ----------
+    name
+        As it was named, for messages and reports; ``str`` gives it.
+    path
+        Model file.
+    sha256
+        Of the file.
+    spec
+        Description in the file.
+    """
+
+    name: str
+    path: Path
+    sha256: str
+    spec: ModelSpec
+
+    @classmethod
+    def of_file(cls, path: Path, *, name: str = "", sha256: str = "") -> ResolvedModel:
+        """A model file; it is read where its checksum is not known yet.
+
+        Raises
+        ------
+        DataError
+            If it is no model, or damaged.
+        """
+        spec = read_spec(path)
+        return cls(name or str(path), path, sha256 or sha256_of([path]), spec)
+
+    def __str__(self) -> str:
+        return self.name
+
+    def load(self) -> Model:
+        """The model, in evaluation mode, ``float32``.
+
+        Raises
+        ------
+        DataError
+            If it cannot be rebuilt, or its tensors are damaged.
+        """
+        return read_model(self.path)
+
+
+ModelName = str | Path | ResolvedModel

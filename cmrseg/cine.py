@@ -2,10 +2,67 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
+
+CYCLE_MS = (300.0, 3000.0)  # of a heart: 200 to 20 beats per minute
+
+
+@dataclass(frozen=True)
+class FileAxes:
+    """How the axes of a file became x y z t, so that a mask is written on the grid of its image.
+
+    Attributes
+    ----------
+    order
+        Axes of the file that became x, y, z and t; -1 where it has none.
+    shape
+        Of the file.
+    header
+        What the file says of its grid.
+    spacing
+        ``(dx, dy, dz)`` in mm by the header; None where its lengths and its affine are those of other axes.
+    """
+
+    order: tuple[int, int, int, int]
+    shape: tuple[int, ...]
+    header: Any = field(default=None, compare=False, repr=False)
+    spacing: tuple[float, float, float] | None = field(default=None, compare=False)
+
+    def to_cine(self, array: np.ndarray) -> np.ndarray:
+        """The array of the file as ``(x, y, z, t)``."""
+        used = [axis for axis in self.order if axis >= 0]
+        single = [axis for axis in range(array.ndim) if axis not in used]
+        moved = iter(array.transpose([*used, *single]).shape)
+        shape = [next(moved) if axis >= 0 else 1 for axis in self.order]
+        return array.transpose([*used, *single]).reshape(shape)
+
+    def to_file(self, array: np.ndarray) -> np.ndarray:
+        """An array ``(x, y, z, t)`` in the order of the file; a last axis of one frame is left out."""
+        used = [number for number, axis in enumerate(self.order) if axis >= 0]
+        absent = tuple(number for number, axis in enumerate(self.order) if axis < 0)
+        kept = np.squeeze(array, axis=absent)
+        sources = [self.order[number] for number in used]
+        turned = kept.transpose(np.argsort(sources))
+        for axis in sorted(set(range(len(self.shape))) - set(sources)):
+            turned = np.expand_dims(turned, axis)
+        time = self.order[3]
+        is_last = time == turned.ndim - 1 and time >= 3
+        return turned[..., 0] if is_last and turned.shape[time] == 1 else turned
+
+    def columns(self, matrix: np.ndarray) -> np.ndarray:
+        """An affine matrix of the file as that of x, y and z, shape ``(4, 4)``."""
+        return matrix[:, [*_space(self.order), 3]]
+
+
+def _space(order: Sequence[int]) -> list[int]:
+    """The axes of space of a file for x, y and z; an absent one is that which is left over."""
+    left = [axis for axis in (0, 1, 2) if axis not in order[:3]]
+    return [axis if 0 <= axis < 3 else left.pop(0) for axis in order[:3]]
 
 
 @dataclass(frozen=True)
@@ -22,12 +79,22 @@ class Cine:
         Voxel index to scanner coordinates (mm), shape ``(4, 4)``, NIfTI convention.
     frame_times_ms
         Time of every frame after the R wave, shape ``(t,)``; empty when unknown.
+    axes
+        How the file that it comes from orders its axes; None where there is none.
+
+    Examples
+    --------
+    >>> import cmrseg
+    >>> import numpy as np
+    >>> cmrseg.Cine(np.zeros((64, 64, 8, 20)), spacing=(1.5, 1.5, 8.0)).array.shape
+    (64, 64, 8, 20)
     """
 
     array: np.ndarray
     spacing: tuple[float, float, float]
     affine: np.ndarray = field(default_factory=lambda: np.eye(4))
     frame_times_ms: tuple[float, ...] = ()
+    axes: FileAxes | None = None
 
     def __post_init__(self) -> None:
         if self.array.ndim != 4:
@@ -39,6 +106,12 @@ class Cine:
     def has_spacing(self) -> bool:
         """Whether lengths and volumes can be measured."""
         return bool(np.isfinite(self.spacing).all())
+
+    @property
+    def duration_ms(self) -> float:
+        """How long all frames last together; nan where their times are unknown."""
+        steps = np.diff(self.frame_times_ms)
+        return float(np.median(steps)) * (len(steps) + 1) if len(steps) else float("nan")
 
     def with_array(self, array: np.ndarray) -> Cine:
         """Another array on the same grid."""

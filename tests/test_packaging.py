@@ -161,4 +161,4 @@ def test_conda_environment_has_a_python_that_the_package_allows():
 def test_metadata_of_the_package_lives_in_setup_cfg_only():
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     assert set(settings) == {"build-system", "tool"}
-    assert set(settings["tool"]) == {"ruff", "nbdev"}
+    assert set(settings["tool"]) == {"ruff", "mypy", "nbdev"}

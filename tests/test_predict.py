@@ -11,13 +11,14 @@ from PIL import Image
 from torch import nn
 
 from cmrseg.cine import Cine
+from cmrseg.data.augment import flips_of
 from cmrseg.data.catalog import read_catalog
-from cmrseg.io.images import load_image, load_mask, save_image
+from cmrseg.io.images import load_image, load_mask, save_image, save_mask
 from cmrseg.labels import Label
 from cmrseg.models import ARCHITECTURES, Architecture
 from cmrseg.predict import (
+    AS_PUBLISHED,
     Options,
-    largest_components,
     predict,
     segment_cine,
     segmenter,
@@ -25,6 +26,7 @@ from cmrseg.predict import (
 )
 from cmrseg.preprocess import Preprocessing
 from cmrseg.problems import DataError
+from cmrseg.tasks.segmentation.one_heart import largest_components
 from cmrseg.zoo.model_file import Model, ModelSpec, save_model
 
 GREY = np.array([0.0, 1.0, 0.5], np.float32)  # background, LV, MYO
@@ -49,6 +51,11 @@ class Threshold(nn.Module):
         self.seen.append(tuple(x.shape))
         value = x[:, :1] * 0.229 + 0.485  # ImageNet's convention undone
         return -100 * (value - self.grey[:, None, None]).abs()
+
+
+def taught(recipe):
+    """A model of a recipe, with the flips of its augmentation."""
+    return replace(SPEC, recipe=recipe, flips=flips_of(recipe))
 
 
 @pytest.fixture(autouse=True)
@@ -184,7 +191,7 @@ def test_single_frames_of_a_subject_are_one_study(tmp_path, model):
             ring(64, 64, radius=radius),
         )
     run = predict(tmp_path / "in", tmp_path / "out", model=model)
-    assert sorted(p.name for p in (tmp_path / "out" / "patient001").iterdir()) == [
+    assert sorted(p.name for p in (tmp_path / "out" / "patient001").glob("*.nii.gz")) == [
         "patient001_frame01_seg.nii.gz",
         "patient001_frame09_seg.nii.gz",
     ]
@@ -219,8 +226,18 @@ def test_specks_of_the_network_go_unless_they_are_wanted(clean):
     truth = ring(64, 64)
     truth[60, 3] = Label.LV
     cine = Cine(GREY[truth], (1.4, 1.4, 8.0))
-    found = segment_cine(cine, Model(SPEC, Threshold()), Options(largest_component=clean)).array
+    found = segment_cine(cine, Model(SPEC, Threshold()), Options(pieces="heart" if clean else "all")).array
     assert found[60, 3, 0, 0] == (0 if clean else Label.LV)
+
+
+def test_as_published_every_image_passes_once_and_whole_and_all_pieces_stay():
+    truth = moving_ring(1)
+    truth[1, 2, 0, 0] = Label.LV
+    net, spec = Threshold(), taught("threshold_CE_x_s3")
+    found = segment_cine(cine_of(truth), Model(spec, net), AS_PUBLISHED).array
+    np.testing.assert_array_equal(found, truth)
+    assert sum(shape[0] for shape in net.seen) == truth.shape[2] * truth.shape[3]
+    assert {shape[2:] for shape in net.seen} == {(160, 224)}  # 160 x 200 pixels on multiples of 32
 
 
 # Runs
@@ -321,9 +338,90 @@ def test_resuming_does_not_mistake_a_mask_of_another_grid(tmp_path, model):
 def test_a_run_without_resume_writes_all_masks_again(tmp_path, model):
     source = folder_of(tmp_path, "a")
     predict(source, tmp_path / "out", model=model)
-    (tmp_path / "out" / "a" / "a_seg.nii.gz").write_bytes(b"old")
+    before = (tmp_path / "out" / "a" / "a_seg.nii.gz").stat().st_mtime_ns
     predict(source, tmp_path / "out", model=model)
-    load_mask(tmp_path / "out" / "a" / "a_seg.nii.gz", "cmrseg")
+    assert (tmp_path / "out" / "a" / "a_seg.nii.gz").stat().st_mtime_ns > before
+
+
+# Masks that are there already
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_a_mask_that_a_person_has_changed_is_kept_and_measured(tmp_path, model, resume):
+    source, path = folder_of(tmp_path, "a", "b"), tmp_path / "out" / "a" / "a_seg.nii.gz"
+    first = predict(source, tmp_path / "out", model=model)
+    mask = load_mask(path, "cmrseg")
+    save_mask(mask.with_array(np.where(mask.array == 2, 1, mask.array)), path)
+    corrected = path.read_bytes()
+    for _ in range(2):
+        run = predict(source, tmp_path / "out", model=model, options=Options(resume=resume))
+        assert path.read_bytes() == corrected
+        assert run.volumes["MYO_ml"].iloc[0] == 0
+        assert run.volumes.iloc[1:].equals(first.volumes.iloc[1:])
+        assert [
+            note for note in run.notes if "changed by a person, kept and measured" in note and "a_seg" in note
+        ]
+    assert run.problems == []
+
+
+def test_a_changed_mask_that_cannot_be_used_is_a_problem_and_stays(tmp_path, model):
+    source, path = folder_of(tmp_path, "a", "b"), tmp_path / "out" / "a" / "a_seg.nii.gz"
+    predict(source, tmp_path / "out", model=model)
+    path.write_bytes(b"half a mask")
+    run = predict(source, tmp_path / "out", model=model)
+    assert [p.study for p in run.problems] == ["a"]
+    assert run.summary["study"].tolist() == ["b"]
+    assert path.read_bytes() == b"half a mask"
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_a_mask_of_unknown_origin_gets_another_name(tmp_path, model, resume):
+    source, folder = folder_of(tmp_path, "a"), tmp_path / "out" / "a"
+    folder.mkdir(parents=True)
+    (folder / "a_seg.nii.gz").write_bytes(b"somebody's work")
+    run = predict(source, tmp_path / "out", model=model, options=Options(resume=resume))
+    assert (folder / "a_seg_before_1.nii.gz").read_bytes() == b"somebody's work"
+    assert load_mask(folder / "a_seg.nii.gz", "cmrseg").array.any()
+    assert any("a_seg_before_1.nii.gz" in note for note in run.notes)
+
+
+def test_of_png_slices_those_that_were_changed_are_kept(tmp_path, model):
+    for z in range(3):
+        grey = (GREY[ring(40, 40, 3)[:, :, z, 0]] * 255).astype(np.uint8)
+        (tmp_path / "in").mkdir(exist_ok=True)
+        Image.fromarray(grey.T).save(tmp_path / "in" / f"p1_slice{z}_frame0.png")
+    predict(tmp_path / "in", tmp_path / "out", model=model)
+    masks = sorted((tmp_path / "out" / "p1").glob("*_seg.png"))
+    kept = [mask.read_bytes() for mask in masks]
+    Image.fromarray(np.zeros((40, 40), np.uint8)).save(masks[1])
+    predict(tmp_path / "in", tmp_path / "out", model=model)
+    assert not load_mask(masks[1], "cmrseg").array.any()
+    assert [masks[z].read_bytes() for z in (0, 2)] == [kept[0], kept[2]]
+
+
+def test_masks_of_a_data_set_are_never_replaced(tmp_path, model):
+    truth = write(tmp_path / "p1" / "sa.nii.gz", ring(40, 40, 2, 3))
+    path = save_mask(Cine(truth, (1.4, 1.4, 8.0)), tmp_path / "p1" / "seg.nii.gz")
+    before = path.read_bytes()
+    with pytest.raises(DataError, match="is a mask of the data"):
+        predict(tmp_path, tmp_path, model=model)
+    assert path.read_bytes() == before
+    path.unlink()
+    predict(tmp_path, tmp_path, model=model)
+    predict(tmp_path, tmp_path, model=model)  # its own
+    assert path.exists()
+    (tmp_path / "teacher.json").write_text("{}")
+    with pytest.raises(DataError, match="masks of a teacher"):
+        predict(tmp_path, tmp_path, model=model)
+
+
+def test_resuming_tells_of_masks_of_another_model(tmp_path, model):
+    source = folder_of(tmp_path, "a", "b")
+    predict(source, tmp_path / "out", model=model)
+    same = predict(source, tmp_path / "out", model=model, options=Options(resume=True))
+    assert not any("another model" in note for note in same.notes)
+    other = predict(source, tmp_path / "out", model=model, options=Options(resume=True, flips=False))
+    assert any("2 mask(s) of another model or other settings" in note for note in other.notes)
 
 
 def test_one_split_can_be_predicted(tmp_path, model):
@@ -377,7 +475,7 @@ def test_what_the_model_does_not_segment_is_unknown(tmp_path, model):
 )
 def test_only_the_flips_that_the_augmentation_taught_are_averaged(recipe, passes):
     net = Threshold()
-    segment_cine(Cine(GREY[ring(32, 32)], (1.4, 1.4, 8.0)), Model(replace(SPEC, recipe=recipe), net))
+    segment_cine(Cine(GREY[ring(32, 32)], (1.4, 1.4, 8.0)), Model(taught(recipe), net))
     assert len(net.seen) == passes
 
 
@@ -488,8 +586,8 @@ class LeftRight(Threshold):
 def test_agreement_is_the_dice_of_each_flip_with_their_average():
     truth = np.zeros((64, 64, 2, 1), np.uint8)
     truth[20:44, 30:40, 0] = Label.LV  # symmetric about the middle of x
-    spec = replace(SPEC, recipe="threshold_CE_x_s2")
-    found = study_segmenter(Model(spec, LeftRight()), Options(largest_component=False))(cine_of(truth))
+    spec = taught("threshold_CE_x_s2")
+    found = study_segmenter(Model(spec, LeftRight()), Options(pieces="all"))(cine_of(truth))
     np.testing.assert_array_equal(found.mask.array, truth)
     table = found.agreement.set_index(["slice", "frame", "structure"])["dice"]
     assert table[0, 0, "LV"] == pytest.approx(2 / 3)  # each flip alone sees one half
@@ -498,7 +596,7 @@ def test_agreement_is_the_dice_of_each_flip_with_their_average():
 
 
 def test_flips_of_what_is_symmetric_agree():
-    spec = replace(SPEC, recipe="threshold_CE_x_s3")
+    spec = taught("threshold_CE_x_s3")
     found = study_segmenter(Model(spec, Threshold()))(cine_of(moving_ring(1)))
     assert found.agreement["dice"].tolist() == [1.0] * (2 * 4 * 2)
 
@@ -507,3 +605,20 @@ def test_without_flips_there_is_nothing_to_agree():
     found = study_segmenter(Model(SPEC, Threshold()))(cine_of(moving_ring(1)))
     assert found.agreement.empty
     assert list(found.agreement.columns) == ["slice", "frame", "structure", "dice"]
+
+
+def test_an_image_without_lv_has_no_volumes_and_is_told(tmp_path, model):
+    write(tmp_path / "in" / "a.nii.gz", ring(32, 32, 3, 2))
+    save_image(Cine(np.full((32, 32, 3, 2), 7.0), (1.4, 1.4, 8.0)), tmp_path / "in" / "b.nii.gz")
+    run = predict(tmp_path / "in", tmp_path / "out", model=model)
+    assert "no LV was found in 1 study(s), which have no volumes: b" in run.notes
+    assert (tmp_path / "out" / "summary.csv").read_text().splitlines()[-1] == "b" + "," * 7
+
+
+def test_a_mask_in_the_place_of_an_image_is_told(tmp_path, model):
+    for name, image in (("a", ring(32, 32, 3)), ("b", GREY[ring(32, 32, 3)])):
+        save_image(Cine(image.astype(np.float32), (1.4, 1.4, 8.0)), tmp_path / "in" / f"{name}.nii.gz")
+    run = predict(tmp_path / "in", tmp_path / "out", model=model)
+    (told,) = (note for note in run.notes if "seem to be masks" in note)
+    assert told.startswith("1 file(s)")
+    assert told.endswith(f"{tmp_path / 'in' / 'a.nii.gz'}")

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import errno
-import gc
 import os
-import sys
+import warnings
+from typing import Annotated
 
 import typer
 
-from cmrseg.cli import confidence, curate, demo, evaluate, finetune, label, predict, study, train, zoo
-from cmrseg.cli.console import complain, epilogue
+from cmrseg.cli import confidence, curate, data, demo, evaluate, finetune, label, predict, study, train, zoo
+from cmrseg.cli.console import complain, epilogue, err, show_version
+from cmrseg.cli.interrupt import CODE, Interrupts, leave
 
 app = typer.Typer(
     help="Transfer learning and a pretrained model zoo for short-axis cardiac cine MRI. Research use only.",
@@ -20,6 +21,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+@app.callback()
+def _about(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version and exit.", callback=show_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Transfer learning and a pretrained model zoo for short-axis cardiac cine MRI. Research use only."""
+
+
 app.command("demo")(demo.demo)
 app.command("curate")(curate.curate)
 app.command("label")(label.label)
@@ -28,11 +41,11 @@ app.command("train")(train.train)
 app.command("finetune")(finetune.finetune)
 app.command("predict")(predict.predict)
 app.add_typer(study.app, name="study")
+app.add_typer(data.app, name="data")
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(zoo.app, name="zoo")
 
 
-_RARELY = (100_000, 50, 50)
 _NOT_WRITABLE = (
     errno.ENOENT,
     errno.EACCES,
@@ -46,23 +59,30 @@ _NOT_WRITABLE = (
 
 def main() -> None:
     """Run the command; what a user can mend is one sentence, ``CMRSEG_DEBUG=1`` shows the traceback."""
-    gc.set_threshold(*_RARELY)  # looking for cycles would cost a second of a ten-second command
-    try:
-        app()
-    except (KeyboardInterrupt, SystemExit) as stop:  # typer turns Ctrl-C into exit code 130
-        if isinstance(stop, SystemExit) and stop.code != 130:
-            raise
-        complain(
-            "stopped; the same command goes on (label, train, finetune, predict of images: with --resume)"
-        )
-        sys.exit(130)
-    except (ValueError, OSError) as error:
-        if os.environ.get("CMRSEG_DEBUG"):
-            raise
-        complain(_sentence(error))
-        sys.exit(2)
-    finally:
-        gc.freeze()  # what is left need not be searched for cycles on the way out
+    # Their warnings quote what headers say of patients; threads can undo the silence of a single call.
+    warnings.filterwarnings("ignore", module="pydicom|highdicom")
+    with Interrupts(_say_stopped) as interrupts:
+        try:
+            app()
+        except BaseException as error:
+            # Typer turns Ctrl-C into exit code 130; what it interrupted may have failed in another way.
+            if interrupts.heard or isinstance(error, KeyboardInterrupt) or _code(error) == CODE:
+                interrupts.stopped()
+            if not isinstance(error, ValueError | OSError) or os.environ.get("CMRSEG_DEBUG"):
+                raise
+            complain(_sentence(error))
+            leave(2)
+
+
+def _say_stopped() -> None:
+    """What a user should know who pressed Ctrl-C."""
+    err.show_cursor()  # the progress bar hides it
+    complain("stopped; the same command goes on (label, train, finetune, predict of images: with --resume)")
+
+
+def _code(error: BaseException) -> object:
+    """Exit code of who leaves by one."""
+    return error.code if isinstance(error, SystemExit) else None
 
 
 def _sentence(error: Exception) -> str:

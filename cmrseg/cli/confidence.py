@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from cmrseg.cli.console import note, show_table, warn_of_problems
+from cmrseg.cli.out_folder import out_folder
 
 
 def confidence(
@@ -25,15 +26,29 @@ def confidence(
             "of these."
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for confidence.tsv, sets.csv, figures and report.html.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for confidence.tsv, sets.csv, figures and report.html; in runs/ by default."
+        ),
+    ] = None,
     thresholds: Annotated[
         str, typer.Option(help="Largest deviation of each set from the true volumes, in percent.")
     ] = "5,10,15",
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            help="Table that tells the numbers of images: one row per image (file), or studies.tsv of "
+            "`cmrseg curate`, which is found beside VOLUMES."
+        ),
+    ] = None,
 ) -> None:
     """Find the examinations whose labels agree with known volumes, to train on them."""
-    from cmrseg.report.confidence import confidence_to, under_represented
+    from cmrseg.teachers.confidence_report import under_represented
+    from cmrseg.workflows.confidence import confidence as run
 
-    found = confidence_to(volumes, truth, out, thresholds=thresholds.split(","))
+    out = out_folder(out, "confidence", volumes)
+    found = run(volumes, truth, out, thresholds=thresholds.split(","), images=images)
     sets = found.set_table
     show_table(
         f"confidence sets of {len(found.counted)} examinations", list(sets), sets.values.tolist(), digits=1

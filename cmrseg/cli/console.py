@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
+import typer
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -16,42 +19,68 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.table import Table
+from rich.text import Text
+
+from cmrseg import __version__
+
+if TYPE_CHECKING:
+    from cmrseg.training.log import Listener
 
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")  # escapes, turned writing
 LONG_NAME = 32  # letters; longer names go on in the next line, numbers never do
 epilogue = "Every command explains itself: cmrseg COMMAND --help"
+
+
+def show_version(asked: bool) -> None:
+    """Say which version this is, and stop."""
+    if asked:
+        out.print(f"cmrseg {__version__}", markup=False)
+        raise typer.Exit
 
 
 def complain(sentence: str) -> None:
     """Say what went wrong."""
     err.print("[bold red]error:[/] ", end="")
-    err.print(sentence, markup=False)
+    err.print(plain(sentence), markup=False)
 
 
 def note(sentence: str) -> None:
     """Say what a user should know."""
-    out.print(f"· {sentence}", markup=False)
+    out.print(f"· {plain(sentence)}", markup=False)
+
+
+def names_of(text: str) -> tuple[str, ...]:
+    """Names between commas."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def plain(text: object) -> str:
+    """Foreign text without what a terminal would obey: it stands in names of files and in headers."""
+    return _CONTROL.sub("?", str(text))
 
 
 def warn_of_problems(n: int, where: object) -> None:
     """Say that something was left out."""
-    err.print(f"[yellow]warning:[/] {n} problem(s), listed in {where}")
+    err.print("[yellow]warning:[/] ", end="")
+    err.print(f"{n} problem(s), listed in {plain(where)}", markup=False)
 
 
 def show_table(
     title: str, columns: Sequence[str], rows: Sequence[Sequence[object]], *, digits: int = 3
 ) -> None:
     """A table with numbers to the right."""
-    table = Table(title=title, title_justify="left", title_style="bold")
+    table = Table(title=Text(plain(title), style="bold"), title_justify="left")
     for i, name in enumerate(columns):
         numeric = bool(rows) and isinstance(rows[0][i], float | int)
         short = max((len(str(row[i])) for row in rows), default=0) <= LONG_NAME
         justify = "right" if numeric else "left"
         whole = numeric or (i == 0 and short)
-        table.add_column(name, justify=justify, overflow="fold", no_wrap=whole, min_width=len(name))
+        head = Text(plain(name))
+        table.add_column(head, justify=justify, overflow="fold", no_wrap=whole, min_width=len(name))
     for row in rows:
-        table.add_row(*(_cell(value, digits) for value in row))
+        table.add_row(*(Text(plain(_cell(value, digits))) for value in row))
     out.print(table)
 
 
@@ -63,10 +92,10 @@ def _cell(value: object, digits: int) -> str:
 
 
 @contextmanager
-def progress_bar(what: str) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(what: str) -> Iterator[Callable[[int, int | None], None]]:
     """A bar with an estimate; yields a function of done and total."""
     with _progress() as bar:
-        task = bar.add_task(what, total=None)
+        task = bar.add_task(plain(what), total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
@@ -82,14 +111,14 @@ def progress_steps() -> Iterator[Callable[[str, int, int], None]]:
             if what != step:
                 bar.reset(task)
                 step = what
-            bar.update(task, description=what, completed=done, total=total)
+            bar.update(task, description=plain(what), completed=done, total=total)
 
         yield tell
 
 
 def _progress() -> Progress:
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=30),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -102,7 +131,7 @@ def _progress() -> Progress:
 
 
 @contextmanager
-def training_listener() -> Iterator[object]:
+def training_listener() -> Iterator[Listener]:
     """Listener of a training run: notes, a bar over all images, a line per epoch.
 
     On a terminal every epoch replaces the last in the bar; elsewhere (a log file) it is a line.
@@ -118,7 +147,7 @@ def training_listener() -> Iterator[object]:
 
         def epoch(row: dict) -> None:
             dice = " ".join(
-                f"{k.removeprefix('dice_')} {v:.3f}" for k, v in row.items() if k.startswith("dice_")
+                f"{k.removeprefix('dice_')} {_cell(v, 3)}" for k, v in row.items() if k.startswith("dice_")
             )
             line = f"epoch {row['epoch']}: Dice {dice}, loss {row['train_loss']:.3f}/{row['valid_loss']:.3f}"
             bar.update(task, description=line)

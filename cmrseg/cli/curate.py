@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cmrseg.cli.console import complain, note, progress_steps, show_table
+from cmrseg.cli.console import complain, names_of, note, progress_steps, show_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,7 +17,10 @@ _SHOWN_STUDIES = 20
 
 def curate(
     source: Annotated[
-        Path, typer.Argument(help="Folder tree, .zip or .tar.gz with DICOM files in any order.")
+        Path,
+        typer.Argument(
+            help="Folder tree with DICOM files or .zip or .tar.gz archives of them, or one archive."
+        ),
     ],
     target: Annotated[Path, typer.Argument(help="Folder for STUDY/sa.nii.gz, the tables and report.html.")],
     rules: Annotated[
@@ -45,18 +48,18 @@ def curate(
     from cmrseg.curation.privacy import load_names
     from cmrseg.curation.rules import Rules, load_rules
     from cmrseg.curation.run import Options
-    from cmrseg.report.curation import curate_and_report
+    from cmrseg.workflows.curate import curate as do
 
     options = Options(
         rules=load_rules(rules) if rules else Rules(),
-        series=tuple(name.strip() for name in series.split(",") if name.strip()),
+        series=names_of(series),
         names=tuple(load_names(names).items()) if names else (),
         keep_ids=keep_ids,
         jobs=jobs,
         scheduler=scheduler,
     )
     with progress_steps() as progress:
-        run = curate_and_report(source, target, options=options, progress=progress)
+        run = do(source, target, options=options, progress=progress)
     for sentence in run.notes:
         note(sentence)
     show_table("studies", ("study", "status", "x y z t", "spacing (mm)", "problems"), _rows(run.studies))
@@ -68,9 +71,17 @@ def curate(
     if run.failed or run.unreadable:
         complain(
             f"{run.failed} study(s) failed, {run.unreadable} file(s) could not be read; "
-            f"see {target / 'problems.tsv'}"
+            f"see {target / 'problems.tsv'}{where_files_are(target)}"
         )
         raise typer.Exit(1)
+
+
+def where_files_are(target: Path) -> str:
+    """Where a person finds the file that a number means."""
+    from cmrseg.curation.private_files import FILES, PRIVATE
+
+    path = target / PRIVATE / FILES
+    return f" ({path} tells which file a number means)" if path.exists() else ""
 
 
 def _rows(studies: pd.DataFrame) -> list[list[object]]:

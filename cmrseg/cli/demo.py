@@ -14,7 +14,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for everything that the demo makes.")] = Path("demo"),
 ) -> None:
     """The whole chain on synthetic studies of two scanners: train, fine-tune, predict, evaluate."""
-    from cmrseg.demo import run_demo
+    from cmrseg.workflows.demo import run_demo
 
     with training_listener() as listener:
         result = run_demo(out, listener=listener)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from cmrseg.cli.console import note, progress_bar, show_table, warn_of_problems
+from cmrseg.cli.console import names_of, note, progress_bar, show_table, warn_of_problems
 from cmrseg.cli.evaluate_contours import contours
+from cmrseg.cli.evaluate_regions import regions
+from cmrseg.cli.out_folder import out_folder
 from cmrseg.cli.zoo.get import ready
+from cmrseg.labels import STRUCTURES, structures_of
+from cmrseg.metrics.registry import SCREEN, shown_in
 
 app = typer.Typer(help="Compare predictions with the truth.", no_args_is_help=True)
-_SHOWN = ("dice", "dice_image", "hd95", "assd", "volume_error", "ef_error", "ef_abs_error", "mass_error")
 
 
 @app.callback()
@@ -21,6 +25,7 @@ def evaluate() -> None:
 
 
 app.command()(contours)
+app.command()(regions)
 
 
 @app.command()
@@ -29,9 +34,17 @@ def masks(
         Path, typer.Argument(help="Folder that `cmrseg predict` wrote, or another reader's masks.")
     ],
     truth: Annotated[Path, typer.Argument(help="Data set with masks.")],
-    out: Annotated[Path, typer.Option(help="Folder for metrics.csv, summary.csv, figures and report.html.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for metrics.csv, summary.csv, figures and report.html; in runs/ by default."
+        ),
+    ] = None,
     labels: Annotated[
-        str | None, typer.Option(help="Label scheme of the truth, where the layout does not tell.")
+        str | None,
+        typer.Option(
+            help="Label scheme of the truth, where the layout does not tell; acdc:LV,MYO scores these only."
+        ),
     ] = None,
     predicted_labels: Annotated[
         str | None, typer.Option(help="Label scheme of the predictions, where they are not cmrseg's.")
@@ -48,33 +61,32 @@ def masks(
     ] = None,
 ) -> None:
     """Dice, Hausdorff distance, volumes, EF and mass of masks against masks."""
-    from cmrseg.report.evaluation import evaluate_to
+    from cmrseg.workflows import evaluate as workflow
 
-    splits = _names(split)
-    if robustness is None:
-        result = evaluate_to(
-            predicted, truth, out, labels=labels, predicted_labels=predicted_labels, splits=splits, jobs=jobs
+    swept = ready(robustness) if robustness is not None else None
+    out = out_folder(out, "masks", predicted)
+    with progress_bar("segmenting distorted images") as progress:
+        result = workflow.masks(
+            predicted,
+            truth,
+            out,
+            labels=labels,
+            predicted_labels=predicted_labels,
+            splits=names_of(split),
+            jobs=jobs,
+            robustness_of=swept,
+            progress=progress,
         )
-    else:
-        from cmrseg.report.robustness import SweepOptions, evaluate_masks_with_robustness_to
-
-        robustness = ready(robustness)
-        with progress_bar("segmenting distorted images") as progress:
-            result = evaluate_masks_with_robustness_to(
-                predicted,
-                truth,
-                out,
-                model=robustness,
-                options=SweepOptions(splits=splits, labels=labels),
-                predicted_labels=predicted_labels,
-                jobs=jobs,
-                progress=progress,
-            )
     for sentence in result.notes:
         note(sentence)
-    overall = result.summary[(result.summary["group"] == "all") & result.summary["metric"].isin(_SHOWN)]
+    overall = result.summary[
+        (result.summary["group"] == "all") & result.summary["metric"].isin(shown_in(SCREEN))
+    ]
     columns = ["structure", "metric", "mean", "sd", "median", "n", "unit"]
-    show_table("all volumes", columns, overall[columns].values.tolist())
+    asked = structures_of([labels]) if labels else STRUCTURES
+    unknown = [s.name for s in asked if s.name not in set(overall["structure"])]
+    nobody = [[name, "dice", math.nan, math.nan, math.nan, 0, "1"] for name in unknown]
+    show_table("all volumes", columns, [*overall[columns].values.tolist(), *nobody])
     _close([], result.problems, out)
 
 
@@ -82,11 +94,12 @@ def masks(
 def robustness(
     data: Annotated[Path, typer.Argument(help="Data set with masks.")],
     out: Annotated[
-        Path,
+        Path | None,
         typer.Option(
-            help="Folder for robustness.csv, robustness.md (for the card), figures and report.html."
+            help="Folder for robustness.csv, robustness.md (for the card), figures and report.html; in "
+            "runs/ by default."
         ),
-    ],
+    ] = None,
     model: Annotated[
         str | None, typer.Option(help="Name of the zoo or model file; the embedded model by default.")
     ] = None,
@@ -104,17 +117,16 @@ def robustness(
     resume: Annotated[bool, typer.Option("--resume", help="Keep the subjects that are done.")] = False,
 ) -> None:
     """Dice and EF of a model on turned, zoomed, noisy and otherwise distorted images."""
-    from cmrseg.report.robustness import (
-        DEFAULT_MODEL,
-        SweepOptions,
-        evaluate_robustness_to,
-        robustness_sentences,
-    )
+    from cmrseg.evaluation.robustness import SweepOptions
+    from cmrseg.evaluation.robustness_card import robustness_sentences
+    from cmrseg.workflows import evaluate as workflow
+    from cmrseg.zoo.manifest import DEFAULT_MODEL
 
-    options = SweepOptions(_names(sweeps), subjects, _names(split), labels, resume)
-    model = ready(model or DEFAULT_MODEL)
+    options = SweepOptions(names_of(sweeps), subjects, names_of(split), labels, resume)
+    swept = ready(model or DEFAULT_MODEL)
+    out = out_folder(out, "robustness", data, resume=resume)
     with progress_bar("segmenting distorted images") as progress:
-        result = evaluate_robustness_to(data, out, model=model, options=options, progress=progress)
+        result = workflow.robustness(data, out, model=swept, options=options, progress=progress)
     note(f"tables and a block for the model's card: {out / 'robustness.md'}")
     _close(robustness_sentences(result.summary), result.problems, out)
 
@@ -126,11 +138,15 @@ def ef(
         typer.Argument(
             metavar="COUNTS... TRUTH",
             help="Per-image pixel counts of one or more methods (file, lv_pixels; .tsv or .csv, also .xz "
-            "or .gz), then the true volumes: Kaggle's train.csv, validate.csv or solution.csv, a "
-            "summary.csv, or a folder of these.",
+            "or .gz) or their volumes (summary.csv of `cmrseg predict`, ukbb_ventricular_volumes.csv), then "
+            "the true volumes: Kaggle's train.csv, validate.csv or solution.csv, a summary.csv, or a folder "
+            "of these.",
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for ef.csv, summary.csv, figures and report.html.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for ef.csv, summary.csv, figures and report.html; in runs/ by default."),
+    ] = None,
     rotated: Annotated[
         bool, typer.Option("--rotated", help="Only the originals that have a _rot90 version.")
     ] = False,
@@ -139,13 +155,15 @@ def ef(
     ] = None,
     sort: Annotated[str, typer.Option(help="Order of the methods: mean or median error.")] = "mean",
 ) -> None:
-    """EF from per-image pixel counts against true volumes."""
+    """EF from per-image pixel counts, or from volumes, against true volumes."""
+    from cmrseg.evaluation.ef_report import table_two
     from cmrseg.report.boxes import short_names
-    from cmrseg.report.ef import evaluate_ef_to, table_two
+    from cmrseg.workflows import evaluate as workflow
 
     if len(tables) < 2:
-        raise typer.BadParameter("tables of pixel counts and then the true volumes are needed")
-    result = evaluate_ef_to(tables[:-1], tables[-1], out, rotated=rotated, dimensions=dimensions, sort=sort)
+        raise typer.BadParameter("tables of pixel counts or volumes and then the true volumes are needed")
+    out = out_folder(out, "ef", tables[0])
+    result = workflow.ef(tables[:-1], tables[-1], out, rotated=rotated, dimensions=dimensions, sort=sort)
     table = table_two(result)
     names = short_names(table["method"].tolist())
     rows = table.assign(method=table["method"].map(names)).values.tolist()
@@ -164,13 +182,19 @@ def confusion(
         ),
     ],
     out: Annotated[
-        Path, typer.Option(help="Folder for metrics.csv, subjects.csv, summary.csv, figures and report.html.")
-    ],
+        Path | None,
+        typer.Option(
+            help="Folder for metrics.csv, subjects.csv, summary.csv, figures and report.html; in runs/ by "
+            "default."
+        ),
+    ] = None,
 ) -> None:
     """Dice from tables of per-image confusion counts."""
-    from cmrseg.report.confusion import dice_table, evaluate_confusion_to
+    from cmrseg.evaluation.confusion_report import dice_table
+    from cmrseg.workflows import evaluate as workflow
 
-    result = evaluate_confusion_to(tables, out)
+    out = out_folder(out, "confusion", tables[0])
+    result = workflow.confusion(tables, out)
     table = dice_table(result).drop(columns="median")
     show_table("Dice per image", list(table.columns), table.values.tolist())
     _close([], result.problems, out)
@@ -186,7 +210,10 @@ def readers(
             "readers (bg_bg, bg_lv, ...; A in the rows).",
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for the tables, figures and report.html.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the tables, figures and report.html; in runs/ by default."),
+    ] = None,
     second: Annotated[
         Path | None,
         typer.Argument(metavar="[B]", help="Reader B: another data set, or a folder of masks of A's images."),
@@ -205,32 +232,34 @@ def readers(
     split: Annotated[str, typer.Option(help="Only these splits, such as val,test.")] = "",
     spacing: Annotated[
         str,
-        typer.Option(help="Pixel size and slice distance in mm, such as 1.3,1.3,6, if the data has none."),
+        typer.Option(help="Pixel size and slice distance in mm, such as 1.25,1.25,6, if the data has none."),
     ] = "",
     jobs: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
 ) -> None:
     """Agreement of two readers, and of a model with each of them."""
     from cmrseg.evaluation.readers import ReaderOptions
-    from cmrseg.report.readers import (
+    from cmrseg.evaluation.readers_report import (
         agreement_table,
         dice_table,
-        evaluate_readers_to,
         few_warning,
         within_table,
     )
+    from cmrseg.workflows import evaluate as workflow
 
     named = {"A": labels, "B": labels_b, "model": labels_model}
     options = ReaderOptions(
         labels={rater: scheme for rater, scheme in named.items() if scheme},
-        splits=_names(split),
+        splits=names_of(split),
         spacing=_spacing(spacing) if spacing else None,
         jobs=jobs,
     )
-    result = evaluate_readers_to(first, second, out, models=model or [], options=options)
+    out = out_folder(out, "readers", first)
+    result = workflow.readers(first, second, out, models=model or [], options=options)
     table = dice_table(result).drop(columns=["volumes", "images"])
     show_table("Dice, mean ± sd", list(table.columns), table.values.tolist())
-    table = result.agreement.assign(measurement=agreement_table(result)["measurement"])
-    columns = ["pair", "measurement", "bias", "lower", "upper", "icc", "cov_percent", "n"]
+    short = {"cov_percent": "CoV %", "relative_percent": "rel. %"}
+    table = result.agreement.assign(measurement=agreement_table(result)["measurement"]).rename(columns=short)
+    columns = ["pair", "measurement", "bias", "lower", "upper", "icc", *short.values(), "n"]
     if len(table):
         show_table("agreement, second minus first", columns, table[columns].values.tolist(), digits=2)
     within = [
@@ -238,11 +267,6 @@ def readers(
         for row in within_table(result).itertuples()
     ]
     _close([*result.notes, *within, *few_warning(result), *result.verdicts], result.problems, out)
-
-
-def _names(text: str) -> tuple[str, ...]:
-    """The names of a list with commas."""
-    return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _spacing(text: str) -> tuple[float, float, float]:

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from cmrseg.cli.console import note, show_table, warn_of_problems
-
-_SHOWN = ("dice", "dice_image", "hd95", "assd", "volume_error")
+from cmrseg.cli.out_folder import out_folder
+from cmrseg.metrics.registry import CONTOURS, shown_in
 
 
 def contours(
@@ -24,8 +24,12 @@ def contours(
         ),
     ],
     out: Annotated[
-        Path, typer.Option(help="Folder for the tables, contours as truth.nii.gz, figures and report.html.")
-    ],
+        Path | None,
+        typer.Option(
+            help="Folder for the tables, contours as truth.nii.gz, figures and report.html; in runs/ by "
+            "default."
+        ),
+    ] = None,
     study: Annotated[
         str | None, typer.Option(help="The study that the contours belong to, if there are several.")
     ] = None,
@@ -42,12 +46,14 @@ def contours(
 ) -> None:
     """Dice, volumes and EF of masks against contours; displaced contours are noticed and left out."""
     from cmrseg.evaluation.contour_studies import ContourOptions
-    from cmrseg.report.contours import evaluate_contours_to, volume_table
+    from cmrseg.evaluation.contours_report import volume_table
+    from cmrseg.workflows.evaluate import contours as run
 
+    out = out_folder(out, "contours", predicted)
     options = ContourOptions(study, curated, dicom, first_pixel)
-    result = evaluate_contours_to(predicted, contours, out, options=options)
+    result = run(predicted, contours, out, options=options)
     summary = result.evaluation.summary
-    overall = summary[(summary["group"] == "all") & summary["metric"].isin(_SHOWN)]
+    overall = summary[(summary["group"] == "all") & summary["metric"].isin(shown_in(CONTOURS))]
     columns = ["structure", "metric", "mean", "sd", "n", "unit"]
     show_table("contoured images, per frame", columns, overall[columns].values.tolist())
     table = volume_table(result)

@@ -2,45 +2,44 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cmrseg.cli.console import training_listener
-from cmrseg.cli.train import BatchSize, Data, Epochs, Labels, Lr, Out, Resume, Seed, Subset, finish
+from cmrseg.cli.out_folder import out_folder
+from cmrseg.cli.train import DataSets, Out, Resume, finish
+from cmrseg.cli.training_options import takes_training_options
 from cmrseg.cli.zoo.get import ready
+from cmrseg.training.options import TrainOptions
 
 
+@takes_training_options(
+    "file", "labels", "augmentation", "architecture", "drop", "epochs", "lr", "batch_size", "seed", "subset",
+    "weights", "structures", "shares", "region_sampling",
+)  # fmt: skip
 def finetune(
     base: Annotated[str, typer.Option(help="Model to start from: a name of the zoo or a model file.")],
-    data: Data,
-    out: Out,
-    labels: Labels = None,
-    augmentation: Annotated[
-        str | None,
-        typer.Option(help="s1, s2, s3 or s4; by default s4 for light nets, else the base model's."),
+    data: DataSets,
+    options: TrainOptions,
+    out: Out = None,
+    also_on: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="A data set such as the base was made for: the verdict tells what was forgotten.",
+        ),
     ] = None,
-    epochs: Epochs = None,
-    lr: Lr = None,
-    batch_size: BatchSize = None,
-    seed: Seed = None,
-    subset: Subset = None,
     resume: Resume = False,
 ) -> None:
     """Fine-tune a model to another scanner, sequence or set of labels."""
-    from cmrseg.report.runs import finetune_and_report
-    from cmrseg.training.config import RunOptions
+    from cmrseg.workflows.train import finetune as run_training
 
-    options = RunOptions(
-        epochs=epochs,
-        lr=lr,
-        batch_size=batch_size,
-        seed=seed,
-        labels=labels,
-        subset=subset,
-        augmentation=augmentation,
-    )
-    ready(base)
+    model = ready(base)
+    out = out_folder(out, Path(base), *data, resume=resume)
     with training_listener() as listener:
-        run = finetune_and_report(base, data, out, options=options, resume=resume, listener=listener)
+        run = run_training(
+            model, data, out, options=options, also_on=also_on, resume=resume, listener=listener
+        )
     finish(run)

@@ -30,11 +30,15 @@ def label(
 ) -> None:
     """Let a teacher label all frames of a data set, so that a student can be trained on them."""
     from cmrseg.predict import Options
-    from cmrseg.pseudo_labels import label as run
-    from cmrseg.pseudo_labels import problems_name
+    from cmrseg.workflows.label import label as run
+    from cmrseg.workflows.label import problems_name
+    from cmrseg.zoo.manifest import read_manifest
 
     options = Options(flips=not fast, resume=resume)
-    ready(teacher)
+    if teacher in read_manifest():  # not embedded, precomputed:DIR, monai:DIR or a file
+        ready(teacher)
+    if out is None:
+        note(f"results: {data}, beside the images, where training finds them (another folder: --out)")
     with progress_bar("labelling") as progress:
         result = run(data, teacher=teacher, out=out, labels=labels, options=options, progress=progress)
     for sentence in result.notes:

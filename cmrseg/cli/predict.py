@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cmrseg.cli.console import complain, note, progress_bar, progress_steps, show_table, warn_of_problems
+from cmrseg.cli.console import (
+    complain,
+    names_of,
+    note,
+    progress_bar,
+    progress_steps,
+    show_table,
+    warn_of_problems,
+)
+from cmrseg.cli.curate import where_files_are
 from cmrseg.cli.zoo.get import ready
 
 if TYPE_CHECKING:
-    from cmrseg.analysis.facts import StudyFacts
+    from cmrseg.examination.facts import PatientFacts
     from cmrseg.predict import Options
-    from cmrseg.report.studies import ReportRun
-    from cmrseg.report.study_run import ReportOptions
+    from cmrseg.workflows.examination import ReportOptions
+    from cmrseg.workflows.predict import ReportRun
+    from cmrseg.zoo.resolved import ResolvedModel
 
+AsPublished = Annotated[
+    bool,
+    typer.Option(
+        "--as-published",
+        help="Masks as the paper's: one pass over the whole image, nothing averaged, no piece removed.",
+    ),
+]
 _SHOWN_STUDIES = 20
 _DICOM = "Studies with a report"
 
@@ -24,7 +42,8 @@ def predict(
     source: Annotated[
         Path,
         typer.Argument(
-            help="DICOM folder, file or archive; data set; folder of NIfTI or PNG files; one file."
+            help="DICOM folder, file, archive or folder of archives; data set; folder of NIfTI or PNG files; "
+            "one file."
         ),
     ],
     out: Annotated[Path, typer.Argument(help="Folder for masks, tables and reports.")],
@@ -33,6 +52,13 @@ def predict(
     ] = None,
     split: Annotated[str, typer.Option(help="Only these splits, such as val,test.")] = "",
     fast: Annotated[bool, typer.Option("--fast", help="One pass instead of averaging flips.")] = False,
+    as_published: AsPublished = False,
+    pieces: Annotated[
+        str | None,
+        typer.Option(
+            help="What stays of a mask: heart (one; the default), largest (piece of a structure), all."
+        ),
+    ] = None,
     runtime: Annotated[
         str, typer.Option(help="What computes the network: auto, torch or openvino.")
     ] = "auto",
@@ -57,6 +83,10 @@ def predict(
     series: Annotated[
         str, typer.Option(help="Use these series (numbers, descriptions or UIDs).", rich_help_panel=_DICOM)
     ] = "",
+    rules: Annotated[
+        Path | None,
+        typer.Option(help="rules.toml of the data set, as for cmrseg curate.", rich_help_panel=_DICOM),
+    ] = None,
     keep_ids: Annotated[
         bool,
         typer.Option(
@@ -71,48 +101,58 @@ def predict(
     A DICOM source needs nothing else: each study gets a report with a viewer, volumes and checks, contours
     and DICOM segmentations. Height, weight and heart rate are those of the headers where they are not given.
     """
+    from cmrseg.curation.rules import Rules, load_rules
     from cmrseg.curation.run import Options as CurationOptions
-    from cmrseg.predict import DEFAULT_MODEL, Options
-    from cmrseg.report.studies import is_dicom_source
-    from cmrseg.report.study_run import ReportOptions
+    from cmrseg.predict import DEFAULT_MODEL, prediction_options
+    from cmrseg.workflows.examination import ReportOptions
+    from cmrseg.workflows.predict import is_dicom_source
 
-    options = Options(flips=not fast, resume=resume, runtime=runtime)
-    model = ready(model or DEFAULT_MODEL)
-    splits = tuple(s for s in split.split(",") if s)
+    options = prediction_options(as_published=as_published)
+    options = replace(
+        options,
+        flips=options.flips and not fast,
+        pieces=pieces or options.pieces,
+        resume=resume,
+        runtime=runtime,
+    )
+    resolved = ready(model or DEFAULT_MODEL)
+    splits = names_of(split)
     is_dicom = is_dicom_source(source)
     if is_dicom and splits:
         raise typer.BadParameter("DICOM studies have no splits", param_hint="--split")
     if is_dicom or report:
-        chosen = tuple(name.strip() for name in series.split(",") if name.strip())
-        curation = CurationOptions(series=chosen, keep_ids=keep_ids)
+        chosen = names_of(series)
+        found = load_rules(rules) if rules else Rules()
+        curation = CurationOptions(rules=found, series=chosen, keep_ids=keep_ids)
         facts = _facts(height_cm, weight_kg, heart_rate)
-        _predict_and_report(source, out, model, splits, ReportOptions(options, curation, facts))
-    elif series or keep_ids or height_cm or weight_kg or heart_rate:
+        _predict_examinations(source, out, resolved, splits, ReportOptions(options, curation, facts))
+    elif series or rules or keep_ids or height_cm or weight_kg or heart_rate:
         raise typer.BadParameter(
-            f"{source} holds no DICOM files; these options are for studies with a report"
+            "the source holds no DICOM files; these options are for studies with a report"
         )
     else:
-        _predict_images(source, out, model, splits, options)
+        _predict_images(source, out, resolved, splits, options)
 
 
-def _facts(height_cm: float | None, weight_kg: float | None, heart_rate: float | None) -> StudyFacts:
+def _facts(height_cm: float | None, weight_kg: float | None, heart_rate: float | None) -> PatientFacts:
     """What the user says of the patient."""
-    from cmrseg.analysis.facts import StudyFacts
+    from cmrseg.examination.facts import PatientFacts
 
     told = {
         "height_m": height_cm and height_cm / 100, "weight_kg": weight_kg, "heart_rate_bpm": heart_rate,
     }  # fmt: skip
-    return StudyFacts(**{name: value for name, value in told.items() if value is not None})
+    return PatientFacts(**{name: value for name, value in told.items() if value is not None})
 
 
-def _predict_and_report(
-    source: Path, out: Path, model: str, splits: tuple[str, ...], options: ReportOptions
+def _predict_examinations(
+    source: Path, out: Path, model: ResolvedModel, splits: tuple[str, ...], options: ReportOptions
 ) -> None:
     """Reports of whole cines."""
-    from cmrseg.report.studies import INDEX, predict_and_report
+    from cmrseg.workflows.predict import INDEX
+    from cmrseg.workflows.predict import predict_examinations as run_all
 
     with progress_steps() as progress:
-        run = predict_and_report(source, out, model=model, splits=splits, options=options, progress=progress)
+        run = run_all(source, out, model=model, splits=splits, options=options, progress=progress)
     for sentence in run.notes:
         note(sentence)
     _show_cohort(run)
@@ -126,7 +166,8 @@ def _predict_and_report(
     if len(run.problems):
         warn_of_problems(len(run.problems), out / "problems.tsv")
     if not len(run.cohort) and not run.failed:
-        complain(f"no study has been read; {run.unreadable} image(s) are damaged, see {out / 'problems.tsv'}")
+        told = f"see {out / 'problems.tsv'}{where_files_are(out)}"
+        complain(f"no study has been read; {run.unreadable} image(s) are damaged, {told}")
     if run.failed:
         complain(f"{len(run.failed)} study(s) have no numbers; the reasons are above and in {out / INDEX}")
     if run.failed or run.unreadable:
@@ -144,17 +185,19 @@ def _show_cohort(run: ReportRun) -> None:
             note(f"{study}: {reason}")
 
 
-def _predict_images(source: Path, out: Path, model: str, splits: tuple[str, ...], options: Options) -> None:
-    """Masks and tables of a data set."""
+def _predict_images(
+    source: Path, out: Path, model: ResolvedModel, splits: tuple[str, ...], options: Options
+) -> None:
+    """Masks or numbers of a data set."""
     from cmrseg.predict import predict as run
 
     with progress_bar("segmenting") as progress:
         result = run(source, out, model=model, splits=splits, options=options, progress=progress)
     for sentence in result.notes:
         note(sentence)
-    columns = ["study", "EDV_ml", "ESV_ml", "EF_percent", "MYO_mass_g"]
-    show_table("LV function", columns, result.summary[columns].head(_SHOWN_STUDIES).values.tolist())
-    note(f"masks and tables of {len(result.summary)} studies: {out}")
+    title, table = result.kept.shown
+    show_table(title, list(table), table.head(_SHOWN_STUDIES).values.tolist())
+    note(f"{result.kept.what} of {len(table)} studies: {out}")
     if result.problems:
         warn_of_problems(len(result.problems), out / "problems.tsv")
         raise typer.Exit(1)

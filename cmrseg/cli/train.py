@@ -3,78 +3,61 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cmrseg.cli.console import note, training_listener, warn_of_problems
+from cmrseg.cli.out_folder import out_folder
+from cmrseg.cli.training_options import takes_training_options
+from cmrseg.training.options import TrainOptions
+
+if TYPE_CHECKING:
+    from cmrseg.training.fit import TrainingRun
 
 Data = Annotated[Path, typer.Option(help="Data set with masks; its layout is recognised.")]
-Out = Annotated[Path, typer.Option(help="Folder of the run.")]
-Labels = Annotated[
-    str | None, typer.Option(help="Label scheme of the masks: acdc, mnms, cmr-seg-tl, or LV=1,MYO=2,RV=3.")
+DataSets = Annotated[
+    list[Path],
+    typer.Option(help="Data set with masks, may be given several times; layouts are recognised."),
 ]
-Epochs = Annotated[int | None, typer.Option(min=1, help="Epochs in all, shared among the stages.")]
-Lr = Annotated[float | None, typer.Option(help="Largest learning rate, of every stage.")]
-BatchSize = Annotated[int | None, typer.Option(min=1, help="Images per batch.")]
-Seed = Annotated[int | None, typer.Option(help="Of weights, order, augmentation and random splits.")]
-Subset = Annotated[
-    str | None,
-    typer.Option(metavar="FILE:NAME", help="Train on a subset of the training images: subsets.tsv:v3."),
+Out = Annotated[Path | None, typer.Option(help="Folder of the run; a new one in runs/ by default.")]
+Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume", help="Go on with the run that is in --out, or with the newest of its name in runs/."
+    ),
 ]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run that is in --out.")]
 
 
+@takes_training_options(
+    "file", "labels", "imagenet", "random", "epochs", "lr", "batch_size", "neighbours", "seed", "subset",
+    "weights", "structures", "shares", "region_sampling",
+)  # fmt: skip
 def train(
     name: Annotated[
         str, typer.Argument(help="Recipe: architecture_loss_set_augmentation[_size], such as r34_CE_p5_s2.")
     ],
-    data: Data,
-    out: Out,
-    config: Annotated[Path | None, typer.Option(help="train.toml with further settings.")] = None,
-    labels: Labels = None,
+    data: DataSets,
+    options: TrainOptions,
+    out: Out = None,
     confidence: Annotated[
         Path | None,
         typer.Option(help="Folder of `cmrseg confidence`: train on the set that the recipe names (p5)."),
     ] = None,
-    imagenet: Annotated[
-        Path | None, typer.Option(help="File of ImageNet weights (torchvision keys).")
-    ] = None,
-    random: Annotated[
-        bool, typer.Option("--random", help="Start from random instead of ImageNet weights.")
-    ] = False,
-    epochs: Epochs = None,
-    lr: Lr = None,
-    batch_size: BatchSize = None,
-    neighbours: Annotated[
-        int | None, typer.Option(help="Neighbouring slices given as channels (light2d; odd).")
-    ] = None,
-    seed: Seed = None,
-    subset: Subset = None,
     resume: Resume = False,
 ) -> None:
     """Train a model from its recipe."""
-    from cmrseg.report.runs import train_and_report
-    from cmrseg.training.config import RunOptions, base_config, with_run_options
+    from cmrseg.training.config import train_config
+    from cmrseg.workflows.train import train as run_training
 
-    start = "random" if random else str(imagenet) if imagenet else None
-    options = RunOptions(
-        epochs=epochs,
-        lr=lr,
-        neighbours=neighbours,
-        batch_size=batch_size,
-        seed=seed,
-        start=start,
-        labels=labels,
-        subset=subset,
-    )
-    settings = with_run_options(base_config(name, file=config), options)
+    config = train_config(name, options)
+    out = out_folder(out, str(config.recipe), resume=resume)
     with training_listener() as listener:
-        run = train_and_report(settings, data, out, resume=resume, listener=listener, confidence=confidence)
+        run = run_training(config, data, out, resume=resume, listener=listener, confidence=confidence)
     finish(run)
 
 
-def finish(run: object) -> None:
+def finish(run: TrainingRun) -> None:
     """Say what came out; problems make the exit code 1."""
     note(f"model: {run.model_file}")
     note(f"report: {run.out / 'report.html'}")

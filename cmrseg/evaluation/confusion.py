@@ -21,8 +21,9 @@ from cmrseg.data.tables import (
     refuse_repeats,
     some,
 )
-from cmrseg.evaluation.summary import METRIC_COLUMNS, UNITS, summarise
+from cmrseg.evaluation.summary import METRIC_COLUMNS, summarise
 from cmrseg.metrics.overlap import label_dice, predicted_pixels, true_pixels
+from cmrseg.metrics.registry import unit_of
 from cmrseg.problems import DataError, Problem
 
 BACKGROUND = ("bg", "background", "0")
@@ -213,7 +214,9 @@ def _image_scores(table: ConfusionTable) -> pd.DataFrame:
     """Dice of every image and structure."""
     scores = label_dice(table.counts)
     parts = [
-        table.images.assign(structure=name, metric="dice_image", value=scores[:, i], unit=UNITS["dice_image"])
+        table.images.assign(
+            structure=name, metric="dice_image", value=scores[:, i], unit=unit_of("dice_image")
+        )
         for i, name in _scored(table)
     ]
     rows = pd.concat(parts).sort_index(kind="stable")
@@ -253,7 +256,7 @@ def _summary(metrics: pd.DataFrame, tables: Sequence[ConfusionTable]) -> pd.Data
         for (method, group), chosen in groups.items():
             images = metrics[(metrics["method"] == method) & (metrics["set"] == group)]
             pooled = [
-                (name, "dice_pooled", value, UNITS["dice_pooled"])
+                (name, "dice_pooled", value, unit_of("dice_pooled"))
                 for name, _, _, value, *_ in _pooled(table, table.counts[chosen])
             ]
             both = pd.concat([images[columns], pd.DataFrame(pooled, columns=columns)])

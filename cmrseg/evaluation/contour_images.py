@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -12,13 +12,15 @@ import pandas as pd
 
 from cmrseg.cine import Cine
 from cmrseg.curation import kinds
+from cmrseg.curation.private_files import FILES, PRIVATE, is_number, source_paths
 from cmrseg.data.predictions import NOT_EVALUATED
-from cmrseg.data.tables import as_numbers, need_columns, read_published
+from cmrseg.data.tables import as_numbers, need_columns, numbers_of, read_published
 from cmrseg.io.contours import ImageNumber, check_inside, find_contour_files, read_contour
 from cmrseg.io.cvi42 import read_cvi42
 from cmrseg.io.dicom import DicomImage, read_headers
 from cmrseg.io.dicom_planes import plane_of, planes_of
 from cmrseg.io.outlines import Outline, Polygon, cine_to_source, inverse, is_slice_of, moved
+from cmrseg.io.tables import read_table
 from cmrseg.problems import DataError, Problem
 
 UNKNOWN_IMAGE = "contour of an unknown image"
@@ -36,7 +38,7 @@ class SourceImage:
     z, t
         Slice and frame of the cine.
     file, plane
-        Name in the source, and number in that file.
+        What curation calls the file, and number in that file.
     number
         Series and instance, by the header or, where there is none at hand, by the name of the file.
     uid
@@ -78,7 +80,8 @@ def source_images(curated: Path, study: str, cine: Cine, dicom: Path | None = No
         The cine, or a mask on its grid.
     dicom
         The source that was curated. Without it images are known by the last number in the names of their
-        files, and the pixels of the cine must be those of the source.
+        files, by that of the header where no name is known, and the pixels of the cine must be those of the
+        source.
 
     Returns
     -------
@@ -90,7 +93,7 @@ def source_images(curated: Path, study: str, cine: Cine, dicom: Path | None = No
         If the table cannot be read, does not know the study, or curation has resampled it and the source is
         not given.
     """
-    rows = _rows(curated / "used_images.tsv", study, cine)
+    rows = _with_paths(_rows(curated / "used_images.tsv", study, cine), source_paths(curated, study))
     if dicom is None:
         _refuse_resampled(rows, curated / "problems.tsv", study)
         images = _by_name(rows, cine.array.shape[:2])
@@ -197,13 +200,19 @@ def _rows(path: Path, study: str, cine: Cine) -> pd.DataFrame:
     rows = table[table["study"] == study]
     if rows.empty:
         raise DataError(f"{path} does not know the study {study}; name the folder of its curation")
-    rows = pd.DataFrame({"plane": 0, **rows})  # tables of the past have no planes
+    rows = pd.DataFrame({"plane": 0, "instance": -1, **rows})  # tables of the past do not tell them
     places = as_numbers(rows, ["slice", "frame", "plane"], path, key="file", whole=True).astype(int)
+    instances = numbers_of(rows["instance"]).fillna(-1).astype(int)
     if (places[["slice", "frame"]] >= list(cine.array.shape[2:])).any(axis=None):
         raise DataError(
             f"{path} names slices or frames of {study} that its mask does not have; predict it again"
         )
-    return rows.assign(**places).sort_values(["slice", "frame"])
+    return rows.assign(**places, instance=instances).sort_values(["slice", "frame"])
+
+
+def _with_paths(rows: pd.DataFrame, paths: Mapping[str, str]) -> pd.DataFrame:
+    """Rows with the path in the source of every file; tables with kept ids name the paths themselves."""
+    return rows.assign(path=rows["file"].map(lambda file: paths.get(file, file)))
 
 
 def _by_header(rows: pd.DataFrame, dicom: Path, cine: Cine) -> Iterator[SourceImage]:
@@ -211,9 +220,11 @@ def _by_header(rows: pd.DataFrame, dicom: Path, cine: Cine) -> Iterator[SourceIm
     planes, headers = planes_of(cine), {}
     for row in rows.itertuples():
         if row.file not in headers:
-            headers[row.file] = _headers(dicom / row.file)
+            headers[row.file] = _headers(dicom / row.path, row.file)
         if row.plane >= len(headers[row.file]):
-            raise DataError(f"{dicom / row.file} does not hold the image number {row.plane} that was curated")
+            raise DataError(
+                f"{row.file} of {dicom} does not hold the image number {row.plane} that was curated"
+            )
         image = headers[row.file][row.plane]
         own, source = planes[row.slice], plane_of(image)
         if is_slice_of(own, source, cine.spacing[2]):
@@ -226,21 +237,24 @@ def _by_header(rows: pd.DataFrame, dicom: Path, cine: Cine) -> Iterator[SourceIm
             )
 
 
-def _headers(path: Path) -> list[DicomImage]:
-    """Headers of the images of a file of the source."""
+def _headers(path: Path, label: str) -> list[DicomImage]:
+    """Headers of the images of a file of the source; messages name it as the tables do."""
     if not path.is_file():
-        raise DataError(f"{path} does not exist; --dicom must name the folder that was curated")
+        raise DataError(
+            f"{label} of the source does not exist; --dicom must name the folder that was curated, and "
+            f"{PRIVATE}/{FILES} of the curation must tell the path of a number"
+        )
     try:
         return read_headers(path)
     except DataError as error:
-        raise DataError(f"{path}: {error}") from None
+        raise DataError(f"{label} of the source: {error}") from None
 
 
 def _by_name(rows: pd.DataFrame, size: tuple[int, int]) -> Iterator[SourceImage]:
-    """Images with the last number in the names of their files."""
+    """Images with the last number in the names of their files, or of the header where no name is known."""
     for row in rows.itertuples():
-        digits = re.findall(r"\d+", PurePosixPath(row.file).stem)
-        number = ImageNumber(row.series, int(digits[-1]) if digits else -1)
+        digits = [] if is_number(row.path) else re.findall(r"\d+", PurePosixPath(row.path).stem)
+        number = ImageNumber(row.series, int(digits[-1]) if digits else row.instance)
         yield SourceImage(row.slice, row.frame, row.file, row.plane, number, "", size)
 
 
@@ -248,7 +262,7 @@ def _refuse_resampled(rows: pd.DataFrame, path: Path, study: str) -> None:
     """The pixels of the cine are those of the source, and no slice was filled in."""
     changed = rows.groupby(["file", "plane"])["slice"].nunique().max() > 1
     if path.is_file():
-        problems = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False)
+        problems = read_table(path, str, keep_default_na=False)
         changed |= (problems["problem"].isin(_RESAMPLED) & (problems["study"] == study)).any()
     if changed:
         raise DataError(

@@ -48,7 +48,7 @@ class ContourOptions:
 
 
 @dataclass(frozen=True)
-class ContouredStudy:
+class ContouredExamination:
     """A study with contours.
 
     Attributes
@@ -107,7 +107,7 @@ def contour_truth(drawn: Iterable[DrawnImage], grid: Cine) -> Cine:
 
 def read_studies(
     predicted: Path, contours: Path, options: ContourOptions
-) -> tuple[list[ContouredStudy], list[Problem]]:
+) -> tuple[list[ContouredExamination], list[Problem]]:
     """Read predictions and the contours that belong to them.
 
     Parameters
@@ -173,7 +173,7 @@ def _named(contours: Path, study: str) -> Path:
 
 def _read_study(
     predicted: Path, name: str, source: Path, options: ContourOptions
-) -> tuple[ContouredStudy, list[Problem]]:
+) -> tuple[ContouredExamination, list[Problem]]:
     """Prediction and contours of one study, and what is wrong with the contours."""
     mask = load_mask(predicted / name / "seg.nii.gz", "cmrseg")
     curated = options.curated or predicted
@@ -183,7 +183,7 @@ def _read_study(
         raise DataError(f"{source} has no contour of an LV or RV cavity of {name}; nothing to evaluate")
     drawn, displaced = _without_displaced(drawn, name)
     truth, cine = contour_truth(drawn, mask), curated / name / "sa.nii.gz"
-    study = ContouredStudy(name, mask, truth, tuple(drawn), cine if cine.is_file() else None)
+    study = ContouredExamination(name, mask, truth, tuple(drawn), cine if cine.is_file() else None)
     return study, [*problems, *displaced, *_against_image(study)]
 
 
@@ -201,7 +201,7 @@ def _without_displaced(drawn: list[DrawnImage], study: str) -> tuple[list[DrawnI
     return sound, problems
 
 
-def _against_image(study: ContouredStudy) -> list[Problem]:
+def _against_image(study: ContouredExamination) -> list[Problem]:
     """Contours that are displaced against their images."""
     if study.cine is None:
         return []

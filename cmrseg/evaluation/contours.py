@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 
 from cmrseg.cine import Cine
-from cmrseg.evaluation.contour_studies import ContouredStudy, ContourOptions, read_studies
+from cmrseg.evaluation.contour_studies import ContouredExamination, ContourOptions, read_studies
 from cmrseg.evaluation.masks import IMAGE_COLUMNS, MEASUREMENT_COLUMNS, Evaluation
-from cmrseg.evaluation.summary import METRIC_COLUMNS, NO_EF_ERROR_POINTS, UNITS, summarise
+from cmrseg.evaluation.summary import METRIC_COLUMNS, NO_EF_ERROR_POINTS, summarise
 from cmrseg.labels import STRUCTURES, Label
 from cmrseg.metrics.overlap import dice, image_counts, mean_image_dice, volume_dice
+from cmrseg.metrics.registry import unit_of
 from cmrseg.metrics.surface import surface_distances
 from cmrseg.metrics.volumes import ejection_fraction, myocardial_mass, voxel_volume
 from cmrseg.problems import Problem
@@ -47,7 +48,7 @@ class ContourEvaluation:
 
     evaluation: Evaluation
     contours: pd.DataFrame
-    studies: list[ContouredStudy]
+    studies: list[ContouredExamination]
 
 
 def evaluate_contours(
@@ -87,7 +88,7 @@ def evaluate_contours(
 
 
 def _evaluation(
-    pairs: Sequence[tuple[ContouredStudy, Phases]], contours: pd.DataFrame, problems: list[Problem]
+    pairs: Sequence[tuple[ContouredExamination, Phases]], contours: pd.DataFrame, problems: list[Problem]
 ) -> Evaluation:
     """The tables that every evaluation of masks has."""
     measured = [row for pair in pairs for row in _measurements(*pair)]
@@ -107,7 +108,7 @@ def _evaluation(
     )
 
 
-def _phases(study: ContouredStudy) -> Phases:
+def _phases(study: ContouredExamination) -> Phases:
     """End-diastole and end-systole among the contoured frames, none where there is only one."""
     slices = {t: len(study.slices(Label.LV, t)) for t in study.frames}
     full = [t for t, n in slices.items() if n and n >= _FULL_STACK * max(slices.values())]
@@ -125,7 +126,7 @@ def _pixels(mask: Cine, label: Label, t: int, slices: Sequence[int] | slice = sl
     return int(np.count_nonzero(mask.array[:, :, slices, t] == label))
 
 
-def _scores(study: ContouredStudy, phases: Phases) -> Iterator[tuple]:
+def _scores(study: ContouredExamination, phases: Phases) -> Iterator[tuple]:
     """Rows of every frame and structure, over the images in which it is contoured."""
     spacing = study.truth.spacing
     for place, label in enumerate(STRUCTURES):
@@ -142,10 +143,10 @@ def _scores(study: ContouredStudy, phases: Phases) -> Iterator[tuple]:
                 "volume_error": (np.count_nonzero(pred) - np.count_nonzero(true)) * voxel_volume(spacing),
             }
             for name, value in values.items():
-                yield study.name, t, label.name, name, float(value), UNITS[name], _phase_of(t, phases)
+                yield study.name, t, label.name, name, float(value), unit_of(name), _phase_of(t, phases)
 
 
-def _measurements(study: ContouredStudy, phases: Phases) -> Iterator[tuple]:
+def _measurements(study: ContouredExamination, phases: Phases) -> Iterator[tuple]:
     """Volumes, EF and mass by the contours, the same slices of the prediction, and all of its slices."""
     ml = voxel_volume(study.truth.spacing)
     for label in (Label.LV, Label.RV):
@@ -160,14 +161,14 @@ def _measurements(study: ContouredStudy, phases: Phases) -> Iterator[tuple]:
         yield _measurement(study, Label.MYO, "mass", "g", myocardial_mass(volume))
 
 
-def _three_ways(study: ContouredStudy, label: Label, t: int) -> np.ndarray:
+def _three_ways(study: ContouredExamination, label: Label, t: int) -> np.ndarray:
     """Voxels in the contours, in the same slices of the prediction, and in all of its slices."""
     same = (_pixels(mask, label, t, study.slices(label, t)) for mask in (study.truth, study.predicted))
     return np.array([*same, _pixels(study.predicted, label, t)], float)
 
 
 def _measurement(
-    study: ContouredStudy, label: Label, measure: str, unit: str, values: Sequence[float]
+    study: ContouredExamination, label: Label, measure: str, unit: str, values: Sequence[float]
 ) -> tuple:
     """One row of the measurements."""
     true, predicted, all_slices = map(float, values)
@@ -181,10 +182,10 @@ def _errors(measurements: pd.DataFrame) -> Iterator[tuple]:
         absolute = NO_EF_ERROR_POINTS if np.isnan(m.predicted) else abs(error)
         told = {"mass": {"mass_error": error}, "EF": {"ef_error": error, "ef_abs_error": absolute}}
         for name, value in told.get(m.measure, {}).items():
-            yield m.subject, None, m.structure, name, value, UNITS[name], ""
+            yield m.subject, None, m.structure, name, value, unit_of(name), ""
 
 
-def _image_rows(study: ContouredStudy, phases: Phases) -> Iterator[tuple]:
+def _image_rows(study: ContouredExamination, phases: Phases) -> Iterator[tuple]:
     """One row per contoured image and structure."""
     for place, label in enumerate(STRUCTURES):
         for d in (d for t in study.frames for d in study.images(label, t)):

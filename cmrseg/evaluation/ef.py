@@ -1,13 +1,15 @@
-"""Ejection fractions from the pixel counts of images, against true volumes: the paper's Table II."""
+"""Ejection fractions from pixel counts or volumes, against true volumes: the paper's Table II."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
+from cmrseg.data.predicted_volumes import is_volume_table, read_predicted_volumes
 from cmrseg.data.predictions import NOT_EVALUATED
 from cmrseg.data.tables import as_numbers, method_names, need_columns, read_published, refuse_repeats, some
 from cmrseg.data.truth import (
@@ -17,10 +19,11 @@ from cmrseg.data.truth import (
     true_volumes_for,
     usable_true_volumes,
 )
-from cmrseg.evaluation.pixel_counts import examination_volumes, read_pixel_counts
-from cmrseg.evaluation.summary import NO_EF_ERROR_POINTS, UNITS, summarise
+from cmrseg.evaluation.pixel_counts import VOLUME_COLUMNS, examination_volumes, read_pixel_counts
+from cmrseg.evaluation.summary import NO_EF_ERROR_POINTS, summarise
+from cmrseg.metrics.registry import unit_of
 from cmrseg.metrics.volumes import MM3_PER_ML
-from cmrseg.problems import DataError, Problem
+from cmrseg.problems import DataError, Problem, order_of_arguments
 
 EF_COLUMNS = (
     "method", "Id", "EDV_pixels", "ESV_pixels", "EF_percent", "true_EF_percent", "ef_error",
@@ -39,8 +42,8 @@ class EfEvaluation:
     Attributes
     ----------
     examinations
-        ``ef.csv``: one row per method and examination, `EF_COLUMNS`, and `ML_COLUMNS` where spacings are
-        known. EF in percent, errors (predicted minus true) in percentage points and ml.
+        ``ef.csv``: one row per method and examination, `EF_COLUMNS`, and `ML_COLUMNS` where spacings or
+        volumes are known. EF in percent, errors (predicted minus true) in percentage points and ml.
     summary
         ``summary.csv``; group is the method, the best first.
     without_lv
@@ -76,7 +79,7 @@ def evaluate_ef(
     dimensions: Path | None = None,
     sort: str = "mean",
 ) -> EfEvaluation:
-    """Compare ejection fractions from pixel counts with true ones.
+    """Compare ejection fractions from pixel counts, or from predicted volumes, with true ones.
 
     The volume of a frame is the sum of the LV pixels of its images; end-diastole and end-systole are the
     frames of the largest and smallest sum. No spacing is needed for the ejection fraction. The ``_rot90``
@@ -85,7 +88,8 @@ def evaluate_ef(
     Parameters
     ----------
     counts
-        Tables of the methods, see `cmrseg.evaluation.pixel_counts`; a method is called as its file.
+        Tables of the methods: pixel counts of images, see `cmrseg.evaluation.pixel_counts`, or volumes of
+        examinations, see `cmrseg.data.predicted_volumes`. A method is called as its file.
     truth
         True volumes in ml, see `cmrseg.data.truth.usable_true_volumes`.
     rotated
@@ -113,20 +117,20 @@ def evaluate_ef(
     """
     if sort not in SORTS:
         raise ValueError(f"sort must be {' or '.join(SORTS)}, got '{sort}'")
-    true = usable_true_volumes(truth)
     spacings = None if dimensions is None else _read_spacings(dimensions)
-    predicted, problems = _read_methods(counts)
+    order = "tables of counts come first and true volumes last"
+    with order_of_arguments(order, lambda: (_read_methods([truth]), usable_true_volumes(counts[0]))):
+        true = usable_true_volumes(truth)
+        predicted, problems = _read_methods(counts)
     chosen = _originals_only(predicted) if rotated else _rotated_first(predicted)
     table, unknown = _with_truth(chosen, true.table, truth)
     told = {problem.study for problem in true.problems}
     problems += [*true.problems, *(problem for problem in unknown if problem.study not in told)]
     notes = true.notes if rotated else [*true.notes, *_absent_notes(table, true.table)]
-    if spacings is not None:
-        table, unmeasured = _with_ml(table, spacings)
-        notes = [*notes, *unmeasured]
+    table, unmeasured = _with_ml(table, spacings)
     without_lv = table["EF_percent"].isna().groupby(table["method"], sort=False).sum().to_dict()
-    notes = [*notes, *_lost_notes(without_lv), *_uneven_notes(table)]
-    columns = [*EF_COLUMNS, *(c for c in ML_COLUMNS if spacings is not None)]
+    notes = [*notes, *unmeasured, *_lost_notes(table, without_lv), *_uneven_notes(table)]
+    columns = [*EF_COLUMNS, *(ML_COLUMNS if "EDV_ml" in table else ())]
     return EfEvaluation(table[columns], _summary(table, sort), without_lv, problems, notes)
 
 
@@ -134,14 +138,30 @@ def _read_methods(counts: Sequence[Path]) -> tuple[pd.DataFrame, list[Problem]]:
     """Volumes of all examinations of all methods."""
     tables, problems = [], []
     for method, path in method_names(counts).items():
-        images, unread = read_pixel_counts(path)
-        volumes, unmeasured = examination_volumes(images, path.name)
+        read = _read_volumes if is_volume_table(read_published(path)) else _read_counts
+        volumes, unmeasured = read(path)
         tables.append(volumes.assign(method=method, source=path.name))
-        problems += [*unread, *unmeasured]
-    table = pd.concat(tables, ignore_index=True)
+        problems += unmeasured
+    table = pd.concat(tables, ignore_index=True).astype({"ED_frame": "Int64", "ES_frame": "Int64"})
     if table.empty:
         raise DataError(f"no examination can be evaluated: {problems[0].study}: {problems[0].problem}")
     return table, problems
+
+
+def _read_counts(path: Path) -> tuple[pd.DataFrame, list[Problem]]:
+    """Volumes in pixels of the examinations of a table of pixel counts."""
+    images, unread = read_pixel_counts(path)
+    volumes, unmeasured = examination_volumes(images, path.name)
+    return volumes, [*unread, *unmeasured]
+
+
+def _read_volumes(path: Path) -> tuple[pd.DataFrame, list[Problem]]:
+    """The examinations of a table of volumes in ml; their pixels and frames are not known."""
+    volumes, problems = read_predicted_volumes(path)
+    volumes["EF"] = volumes["EF"].where(volumes["EDV"] > 0)
+    names = {"EDV": "EDV_ml", "ESV": "ESV_ml", "EF": "EF_percent"}
+    unread = [replace(problem, resolution=NOT_EVALUATED) for problem in problems]
+    return volumes.rename(columns=names).reindex(columns=[*VOLUME_COLUMNS, "EDV_ml", "ESV_ml"]), unread
 
 
 def _rotated_first(table: pd.DataFrame) -> pd.DataFrame:
@@ -187,17 +207,21 @@ def _read_spacings(path: Path) -> pd.Series:
     return pd.Series(spacings.prod(axis=1).to_numpy() / MM3_PER_ML, index=table["pid"])
 
 
-def _with_ml(table: pd.DataFrame, pixel_ml: pd.Series) -> tuple[pd.DataFrame, list[str]]:
-    """Volumes in ml and their errors; examinations without a spacing have none."""
-    factors = pixel_ml.reindex(known_names(table["Id"], pixel_ml.index)).to_numpy()
+def _with_ml(table: pd.DataFrame, pixel_ml: pd.Series | None) -> tuple[pd.DataFrame, list[str]]:
+    """Volumes in ml and their errors, where they or spacings are given; examinations without have none."""
+    if pixel_ml is None and "EDV_ml" not in table:
+        return table, []
+    known = pd.Series(dtype=float) if pixel_ml is None else pixel_ml
+    factors = known.reindex(known_names(table["Id"], known.index)).to_numpy()
     for phase in ("ED", "ES"):
-        table = table.assign(**{f"{phase}V_ml": table[f"{phase}V_pixels"] * factors})
-        error = table[f"{phase}V_ml"] - table[f"true_{phase}V_ml"]
-        table = table.assign(**{f"{phase.lower()}v_error": error})
-    lost, notes = table.loc[pd.isna(factors), "Id"].unique(), []
-    if len(lost):
-        notes.append(f"{len(lost)} examination(s) have no spacing and no volume in ml: {some(lost)}")
-    return table, notes
+        given = table.get(f"{phase}V_ml", pd.Series(np.nan, index=table.index))
+        volume = given.fillna(table[f"{phase}V_pixels"] * factors)
+        error = volume - table[f"true_{phase}V_ml"]
+        table = table.assign(**{f"{phase}V_ml": volume, f"{phase.lower()}v_error": error})
+    lost = table.loc[table["EDV_ml"].isna(), "Id"].unique()
+    if pixel_ml is None or not len(lost):
+        return table, []
+    return table, [f"{len(lost)} examination(s) have no spacing and no volume in ml: {some(lost)}"]
 
 
 def _summary(table: pd.DataFrame, sort: str) -> pd.DataFrame:
@@ -205,11 +229,11 @@ def _summary(table: pd.DataFrame, sort: str) -> pd.DataFrame:
     best = table.groupby("method", sort=False)["ef_abs_error"].agg(sort).sort_values(kind="stable").index
     parts = [
         table.loc[table["method"] == method, ["method"]].assign(
-            structure="LV", metric=metric, value=table[metric], unit=UNITS[metric]
+            structure="LV", metric=metric, value=table[metric], unit=unit_of(metric)
         )
         for method in best
         for metric in METRICS
-        if metric in table
+        if metric in table and table.loc[table["method"] == method, metric].notna().any()
     ]
     return summarise(pd.concat(parts).rename(columns={"method": "group"}))
 
@@ -226,14 +250,19 @@ def _absent_notes(table: pd.DataFrame, volumes: pd.DataFrame) -> list[str]:
     return notes
 
 
-def _lost_notes(without_lv: Mapping[str, int]) -> list[str]:
-    """How many examinations have no predicted LV."""
-    return [
-        f"{method}: {n} examination(s) without any predicted LV, counted as an error of "
-        f"{NO_EF_ERROR_POINTS:.0f} points"
-        for method, n in without_lv.items()
-        if n
-    ]
+def _lost_notes(table: pd.DataFrame, without_lv: Mapping[str, int]) -> list[str]:
+    """How many examinations have no predicted LV, and what the error of the others is."""
+    others = table["ef_error"].abs().groupby(table["method"]).agg(["mean", "count"])
+    notes = []
+    for method, n in ((method, n) for method, n in without_lv.items() if n):
+        mean, count = others.loc[method]
+        note = (
+            f"{method}: {n} examination(s) without any predicted LV, counted as an error of "
+            f"{NO_EF_ERROR_POINTS:.0f} points"
+        )
+        alone = f"; the other {count:.0f} have a mean error of {mean:.2f} points"
+        notes.append(note + alone * (count > 0))
+    return notes
 
 
 def _uneven_notes(table: pd.DataFrame) -> list[str]:

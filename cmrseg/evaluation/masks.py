@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import groupby
@@ -14,9 +14,9 @@ import pandas as pd
 
 from cmrseg.data.catalog import Catalog, VolumeRef, load_volume_mask, read_catalog
 from cmrseg.data.predictions import NOT_EVALUATED, Pair, find_predictions
-from cmrseg.evaluation.summary import METRIC_COLUMNS, NO_EF_ERROR_POINTS, UNITS, summarise
-from cmrseg.io.images import read_grid
+from cmrseg.evaluation.summary import METRIC_COLUMNS, NO_EF_ERROR_POINTS, summarise
 from cmrseg.labels import STRUCTURES, Label, structures_of
+from cmrseg.metrics.contoured import FEWEST_SLICES, contoured_structures
 from cmrseg.metrics.overlap import (
     dice,
     image_counts,
@@ -25,10 +25,11 @@ from cmrseg.metrics.overlap import (
     true_pixels,
     volume_dice,
 )
+from cmrseg.metrics.registry import METRICS, unit_of
 from cmrseg.metrics.surface import SurfaceDistances, surface_distances
 from cmrseg.metrics.volumes import ejection_fraction, myocardial_mass, voxel_volume
 from cmrseg.parallel import map_studies
-from cmrseg.problems import DataError, Problem, existing_folder
+from cmrseg.problems import DataError, Problem, existing_folder, order_of_arguments
 
 MEASUREMENT_COLUMNS = ("subject", "split", "structure", "measure", "true", "predicted", "unit")
 IMAGE_COLUMNS = ("subject", "frame", "phase", "split", "slice", "dice")
@@ -122,10 +123,10 @@ def evaluate_masks(
 
     Returns
     -------
-    Tables and problems. A structure that the truth of a subject does not have yields no rows. A
-    structure that is absent from exactly one mask has a Dice of 0 and distances of ``nan``; a
-    predicted LV that is absent at end-diastole has an ``ef_error`` of ``nan`` and an
-    ``ef_abs_error`` of 100 points.
+    Tables and problems. A structure that the truth of a subject, or of a stack of slices, does not have was
+    not contoured: it yields no rows, see `cmrseg.metrics.contoured`. A structure that is absent from exactly
+    one mask has a Dice of 0 and distances of ``nan``; a predicted LV that is absent at end-diastole has an
+    ``ef_error`` of ``nan`` and an ``ef_abs_error`` of 100 points.
 
     Raises
     ------
@@ -137,21 +138,42 @@ def evaluate_masks(
     Bernard et al., IEEE TMI 37:2514 (2018), doi:10.1109/TMI.2018.2837502.
     """
     existing_folder(predicted, "prediction")
-    if not isinstance(truth, Catalog):
-        truth = read_catalog(truth, labels=labels)
-    catalog = truth.select(splits)
-    refs = catalog.with_masks().volumes()
-    if not refs:
-        raise DataError(f"no masks in {catalog.root}; a data set with true masks is needed")
+    if isinstance(truth, Catalog):
+        catalog = truth.select(splits)
+        refs = _true_volumes(catalog)
+    else:
+        if predicted.resolve() == truth.resolve():
+            raise DataError(f"{truth} is named as prediction and as truth; name the predicted masks first")
+        swapped = partial(_read_swapped, predicted, truth)
+        with order_of_arguments("predicted masks come first and the data set second", swapped):
+            catalog = read_catalog(truth, labels=labels).select(splits)
+            refs = _true_volumes(catalog)
     pairs, missing = find_predictions(refs, predicted, catalog.root, predicted_labels)
     studies = [tuple(group) for _, group in groupby(pairs, key=lambda pair: (pair[0].subject, pair[0].masks))]
     scores, problems, empty = [], [*catalog.problems, *missing], 0
-    for study, (found, wrong) in zip(studies, map_studies(_score_study, studies, jobs=jobs), strict=True):
+    done = map_studies(_score_study, studies, what="the scores of a study", jobs=jobs)
+    for study, (found, wrong) in zip(studies, done, strict=True):
         scores += found
         problems += wrong
         empty += 0 if wrong else len(study) - len(found)
-    notes = [f"{empty} frame(s) of cines have no contour in the truth and were left out"] * bool(empty)
+    notes = [f"{empty} frame(s) have no contour in the truth and were left out"] * bool(empty)
     return _collect(scores, problems, pairs, [*catalog.notes, *notes])
+
+
+def _true_volumes(catalog: Catalog) -> list[VolumeRef]:
+    """The volumes of a data set that have masks; there must be some."""
+    refs = catalog.with_masks().volumes()
+    if not refs:
+        raise DataError(
+            f"no masks in {catalog.root}; name them in the column mask of a catalog.csv beside the data"
+        )
+    return refs
+
+
+def _read_swapped(predicted: Path, truth: Path) -> None:
+    """Read the truth where the prediction was named, and predictions of it where the truth was."""
+    catalog = read_catalog(predicted)
+    find_predictions(_true_volumes(catalog), truth, catalog.root, None)
 
 
 def _score_study(pairs: Sequence[Pair]) -> tuple[list[VolumeScores], list[Problem]]:
@@ -159,21 +181,18 @@ def _score_study(pairs: Sequence[Pair]) -> tuple[list[VolumeScores], list[Proble
     refs = [truth for truth, _ in pairs]
     try:
         for truth, other in pairs:
-            _check_grid(truth, other)
+            _check_slices(truth, other)
         masks = zip(refs, _load(refs), _load([other for _, other in pairs]), strict=True)
-        return [_score_volume(*each) for each in masks if len(pairs) == 1 or each[1].any()], []
+        alone = len(pairs) == 1  # one of few slices may well show no heart
+        return [
+            _score_volume(*m) for m in masks if m[1].any() or (alone and len(m[0].slices) < FEWEST_SLICES)
+        ], []
     except (DataError, ValueError) as error:
         return [], [Problem(refs[0].subject, "unreadable", NOT_EVALUATED, refs[0].image.name, str(error))]
 
 
-def _check_grid(truth: VolumeRef, other: VolumeRef) -> None:
-    """A prediction is on the grid of the truth."""
-    ours, theirs = (read_grid(ref.masks[0])[0][:3] for ref in (truth, other))
-    if ours != theirs:
-        shapes = [" x ".join(map(str, shape)) for shape in (theirs, ours)]
-        raise DataError(
-            f"prediction {other.masks[0]} ({shapes[0]}) is not on the grid of the truth ({shapes[1]})"
-        )
+def _check_slices(truth: VolumeRef, other: VolumeRef) -> None:
+    """A prediction has the slices of the truth; that both lie on the grid of the image is told by reading."""
     if truth.slices != other.slices:
         raise DataError(
             f"{other.masks[0]} shows {len(other.slices)} slices, not the {len(truth.slices)} of the truth"
@@ -199,13 +218,15 @@ def _collect(
     scores: list[VolumeScores], problems: list[Problem], pairs: list[Pair], notes: list[str]
 ) -> Evaluation:
     """Tables of all volumes."""
-    volume_rows, measurements, subject_scores, scored_by_subject, uneven = [], [], [], [], 0
+    volume_rows, image_rows, measurements, subject_scores, scored_by_subject = [], [], [], [], []
+    uneven = 0
     for _, group in groupby(scores, key=lambda s: s.ref.subject):
         subject = _with_phases(list(group))
         subject_scores += subject
         structures = _contoured(subject)
         scored_by_subject.append(structures)
-        volume_rows += [row for s in subject for row in _volume_rows(s, structures)]
+        volume_rows += [row for s in subject for row in _volume_rows(s, _contoured_at(s, structures))]
+        image_rows += [row for s in subject for row in _image_rows(s, _contoured_at(s, structures))]
         measurements += _measure(subject, structures)
         uneven += not _same_slices(subject)
     table = pd.DataFrame(measurements, columns=list(MEASUREMENT_COLUMNS))
@@ -217,7 +238,7 @@ def _collect(
         summary=summarise(_grouped(values)),
         problems=problems,
         measurements=table,
-        images=_image_table(subject_scores),
+        images=pd.DataFrame(image_rows, columns=list(IMAGE_COLUMNS)),
         pairs=[pair for pair in pairs if (pair[0].subject, pair[0].frame) in scored],
         notes=[*notes, *_left_out(scored_by_subject), *[NO_EF.format(uneven)] * bool(uneven)],
     )
@@ -254,6 +275,12 @@ def _contoured(scores: list[VolumeScores]) -> tuple[Label, ...]:
     return tuple(label for label in known if pixels[label]) or known
 
 
+def _contoured_at(scores: VolumeScores, anywhere: tuple[Label, ...]) -> tuple[Label, ...]:
+    """Structures that the truth of a volume has; ``anywhere`` holds those of its subject."""
+    shown = contoured_structures(true_pixels(scores.counts) > 0, anywhere)
+    return tuple(label for label in anywhere if label in shown)
+
+
 def _volume_rows(scores: VolumeScores, structures: Iterable[Label]) -> list[tuple]:
     """Rows of one volume."""
     ref, total = scores.ref, scores.counts.sum(axis=0)
@@ -271,7 +298,7 @@ def _volume_rows(scores: VolumeScores, structures: Iterable[Label]) -> list[tupl
 
 def _row(ref: VolumeRef, frame: int, label: Label, metric: str, value: float) -> tuple:
     """One metric value with what it is grouped by."""
-    return (ref.subject, frame, label.name, metric, float(value), UNITS[metric], ref.phase, ref.split)
+    return (ref.subject, frame, label.name, metric, float(value), unit_of(metric), ref.phase, ref.split)
 
 
 def _measure(scores: list[VolumeScores], structures: Sequence[Label]) -> list[tuple]:
@@ -280,10 +307,11 @@ def _measure(scores: list[VolumeScores], structures: Sequence[Label]) -> list[tu
     rows = [
         _measurement(phases[phase], label, measure)
         for label, phase, measure in _volume_measures(structures)
-        if phase in phases
+        if phase in phases and label in _contoured_at(phases[phase], structures)
     ]
     if {"ED", "ES"} <= set(phases) and _same_slices((phases["ED"], phases["ES"])):
-        ventricles = [label for label in structures if label != Label.MYO]
+        both = set(_contoured_at(phases["ED"], structures)) & set(_contoured_at(phases["ES"], structures))
+        ventricles = [label for label in structures if label != Label.MYO and label in both]
         rows += [_ef_measurement(phases["ED"], phases["ES"], label) for label in ventricles]
     return rows
 
@@ -321,7 +349,9 @@ def _ef_measurement(ed: VolumeScores, es: VolumeScores, label: Label) -> tuple:
     return (ed.ref.subject, ed.ref.split, label.name, "EF", ef(true_pixels), ef(predicted_pixels), "%")
 
 
-def _count_ef(ed: np.ndarray, es: np.ndarray, label: Label, pixels) -> float:
+def _count_ef(
+    ed: np.ndarray, es: np.ndarray, label: Label, pixels: Callable[[np.ndarray], np.ndarray]
+) -> float:
     """Ejection fraction in percent from two confusion tables."""
     return ejection_fraction(float(pixels(ed)[label]), float(pixels(es)[label]))
 
@@ -332,13 +362,15 @@ def _error_rows(measurements: pd.DataFrame) -> list[tuple]:
     for m in measurements.itertuples():
         error = m.predicted - m.true
         if m.measure == "mass":
-            rows.append((m.subject, None, m.structure, "mass_error", error, UNITS["mass_error"], "", m.split))
+            rows.append(
+                (m.subject, None, m.structure, "mass_error", error, unit_of("mass_error"), "", m.split)
+            )
         elif m.measure == "EF":
             absolute = (
                 NO_EF_ERROR_POINTS if math.isnan(m.predicted) and not math.isnan(m.true) else abs(error)
             )
             rows += [
-                (m.subject, None, m.structure, metric, value, UNITS[metric], "", m.split)
+                (m.subject, None, m.structure, metric, value, unit_of(metric), "", m.split)
                 for metric, value in (("ef_error", error), ("ef_abs_error", absolute))
             ]
     return rows
@@ -352,19 +384,18 @@ def _grouped(values: pd.DataFrame) -> pd.DataFrame:
     parts += [values[values["split"] == s].assign(group=s) for s in sorted(set(values["split"]) - {""})]
     parts += [values[values["phase"] == p].assign(group=p) for p in ("ED", "ES")]
     table = pd.concat([part for part in parts if not part.empty])
-    order = {metric: i for i, metric in enumerate(UNITS)}
+    order = {metric: i for i, metric in enumerate(METRICS)}
     table["order"] = table["metric"].map(order)
     table["row"] = table["group"].map({g: i for i, g in enumerate(table["group"].unique())})
     return table.sort_values(["row", "structure", "order"], kind="stable")
 
 
-def _image_table(scores: list[VolumeScores]) -> pd.DataFrame:
-    """Mean Dice of every image, over the structures that it shows in truth or prediction."""
-    rows = []
-    for s in scores:
-        shown = (true_pixels(s.counts) + predicted_pixels(s.counts))[:, 1:] > 0
-        shown &= np.isin(STRUCTURES, structures_of([s.ref.labels]))
-        for z, values, present in zip(s.ref.slices, dice(s.counts), shown, strict=True):
-            if present.any():
-                rows.append((s.ref.subject, s.ref.frame, s.ref.phase, s.ref.split, z, values[present].mean()))
-    return pd.DataFrame(rows, columns=list(IMAGE_COLUMNS))
+def _image_rows(scores: VolumeScores, structures: Sequence[Label]) -> list[tuple]:
+    """Mean Dice of every image of a volume, over the structures that it shows in truth or prediction."""
+    ref, rows = scores.ref, []
+    shown = (true_pixels(scores.counts) + predicted_pixels(scores.counts))[:, 1:] > 0
+    shown &= np.isin(STRUCTURES, structures)
+    for z, values, present in zip(ref.slices, dice(scores.counts), shown, strict=True):
+        if present.any():
+            rows.append((ref.subject, ref.frame, ref.phase, ref.split, z, values[present].mean()))
+    return rows

@@ -10,14 +10,20 @@ import pandas as pd
 
 from cmrseg.evaluation.reader_counts import PAIRS, RATERS
 from cmrseg.evaluation.summary import METRIC_COLUMNS
-from cmrseg.metrics.agreement import bland_altman, coefficient_of_variation, icc_2_1
+from cmrseg.metrics.agreement import (
+    absolute_relative_difference,
+    bland_altman,
+    coefficient_of_variation,
+    icc_2_1,
+)
 from cmrseg.metrics.volumes import ed_es_frames, ejection_fraction, myocardial_mass
 
 READER_METRIC_COLUMNS = (*METRIC_COLUMNS, "pair")
 MEASUREMENT_COLUMNS = ("subject", "structure", "measure", "unit", *RATERS)
 AGREEMENT_COLUMNS = (
     "pair", "structure", "measure", "n", "bias", "bias_low", "bias_high", "sd", "lower", "lower_low",
-    "lower_high", "upper", "upper_low", "upper_high", "icc", "icc_low", "icc_high", "cov_percent", "unit",
+    "lower_high", "upper", "upper_low", "upper_high", "icc", "icc_low", "icc_high", "cov_percent",
+    "relative_percent", "unit",
 )  # fmt: skip
 VOLUME = ["subject", "frame", "phase", "structure"]
 
@@ -30,7 +36,7 @@ def with_phases(table: pd.DataFrame) -> tuple[pd.DataFrame, frozenset[str]]:
         uneven |= set() if even else {name}
         lv = subject[subject["structure"] == "LV"].groupby("frame")["A"].sum()
         if even and len(lv) > 1 and not subject["phase"].any():
-            ed, es = (lv.index[position] for position in ed_es_frames(lv))
+            ed, es = (lv.index[position] for position in ed_es_frames(lv, smooth=False))  # A's contours
             subject = subject.assign(phase=subject["frame"].map({es: "ES", ed: "ED"}).fillna(""))
         parts.append(subject)
     return pd.concat(parts, ignore_index=True), frozenset(uneven)
@@ -91,7 +97,10 @@ def subject_differences(measurements: pd.DataFrame) -> pd.DataFrame:
 
 
 def agreement(measurements: pd.DataFrame) -> pd.DataFrame:
-    """Bias and limits of agreement (second minus first), ICC(2,1) and CoV of every pair and measurement."""
+    """Bias and limits of agreement (second minus first), ICC(2,1), CoV and relative difference of every pair.
+
+    ``relative_percent`` is the mean absolute difference of a subject as a part of the first of the pair.
+    """
     groups = measurements.groupby(["structure", "measure", "unit"], sort=False)
     rows = []
     for (pair, raters), ((structure, measure, unit), part) in product(PAIRS.items(), groups):
@@ -102,8 +111,9 @@ def agreement(measurements: pd.DataFrame) -> pd.DataFrame:
         icc = icc_2_1(np.stack([first, second], axis=1))
         values = [v for i in (limits.bias, limits.lower, limits.upper) for v in (i.value, i.low, i.high)]
         values.insert(3, limits.sd)
-        cov = coefficient_of_variation(second, first)
-        rows.append((pair, structure, measure, limits.n, *values, icc.value, icc.low, icc.high, cov, unit))
+        values += [icc.value, icc.low, icc.high, coefficient_of_variation(second, first)]
+        values.append(absolute_relative_difference(second, first))
+        rows.append((pair, structure, measure, limits.n, *values, unit))
     return pd.DataFrame(rows, columns=list(AGREEMENT_COLUMNS))
 
 

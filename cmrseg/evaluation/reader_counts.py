@@ -91,7 +91,8 @@ def count_masks(
         pairs, missing = find_predictions(refs, folder, catalog.root, labels.get(rater))
         found[rater] = {(ours.subject, ours.frame): theirs for ours, theirs in pairs}
         problems += [replace(each, problem=f"masks of {rater} missing") for each in missing]
-    for tables, wrong, left_out in map_studies(_count_study, _studies(refs, found), jobs=jobs):
+    done = map_studies(_count_study, _studies(refs, found), what="the comparison of a study", jobs=jobs)
+    for tables, wrong, left_out in done:
         parts, problems, empty = [*parts, *tables], [*problems, *wrong], empty + left_out
     if not parts:
         reason = f"{problems[-1].study}: {problems[-1].extra_info}" if problems else "a reader drew nothing"

@@ -23,6 +23,7 @@ from cmrseg.evaluation.summary import NO_EF_ERROR_POINTS
 from cmrseg.labels import Label, near_matches, structures_of
 from cmrseg.metrics.overlap import confusion_counts, dice, predicted_pixels, true_pixels
 from cmrseg.metrics.volumes import ed_es_frames, ejection_fraction
+from cmrseg.parallel import Progress
 from cmrseg.predict import Options, segmenter
 from cmrseg.problems import DataError, Problem, left_out
 from cmrseg.zoo.model_file import Model
@@ -30,13 +31,12 @@ from cmrseg.zoo.model_file import Model
 SCORE_COLUMNS = (
     "sweep", "level", "unit", "subject", "structure", "dice", "ceiling", "ef_error", "ef_abs_error",
 )  # fmt: skip
-SUMMARY_COLUMNS = (
+ROBUSTNESS_COLUMNS = (
     "sweep", "level", "unit", "structure", "mean", "low", "high", "n", "ceiling", "ef_abs_error",
 )  # fmt: skip
 BAND = (0.1, 0.9)  # quantiles over subjects: low and high
 
 Segment = Callable[[Cine], Cine]
-Progress = Callable[[int, int], None]  # (levels done, levels in all)
 Study = tuple[VolumeRef, ...]
 
 
@@ -49,6 +49,31 @@ class Volumes(NamedTuple):
 
 
 @dataclass(frozen=True)
+class SweepOptions:
+    """What is swept.
+
+    Attributes
+    ----------
+    sweeps
+        Names of the distortions; all by default.
+    subjects
+        At most so many, evenly spread over the data set.
+    splits
+        Only these splits.
+    labels
+        Label scheme of the truth, where the layout does not tell.
+    resume
+        Keep the scores that are in the folder already.
+    """
+
+    sweeps: tuple[str, ...] = ()
+    subjects: int | None = None
+    splits: tuple[str, ...] = ()
+    labels: str | None = None
+    resume: bool = False
+
+
+@dataclass(frozen=True)
 class Robustness:
     """What the sweeps found.
 
@@ -58,7 +83,7 @@ class Robustness:
         Columns `SCORE_COLUMNS`: per subject the mean Dice of its volumes, and the error of its EF in points
         where end-diastole and end-systole are known.
     summary
-        Columns `SUMMARY_COLUMNS`: mean over subjects, 10th and 90th percentile, number of subjects, mean
+        Columns `ROBUSTNESS_COLUMNS`: mean over subjects, 10th and 90th percentile, number of subjects, mean
         ceiling and mean absolute error of the EF.
     problems
         Subjects that could not be read, with the reason.
@@ -160,7 +185,7 @@ def summarise_robustness(scores: pd.DataFrame) -> pd.DataFrame:
 
     Returns
     -------
-    Columns `SUMMARY_COLUMNS`, by sweep, level and structure.
+    Columns `ROBUSTNESS_COLUMNS`, by sweep, level and structure.
     """
     groups = scores.groupby(["sweep", "level", "unit", "structure"], sort=False)
     table = groups.agg(
@@ -171,7 +196,7 @@ def summarise_robustness(scores: pd.DataFrame) -> pd.DataFrame:
         ceiling=("ceiling", "mean"),
         ef_abs_error=("ef_abs_error", "mean"),
     )
-    return table.reset_index()[list(SUMMARY_COLUMNS)]
+    return table.reset_index()[list(ROBUSTNESS_COLUMNS)]
 
 
 def load_contoured(study: Study) -> Volumes:
@@ -286,7 +311,7 @@ def _ed_es(refs: Sequence[VolumeRef], tables: list[np.ndarray]) -> tuple[int, in
     if (named and not {"ED", "ES"} <= set(named)) or len(refs) < 2:
         return None
     lv = [true_pixels(table)[Label.LV] for table in tables]
-    ed, es = (named["ED"], named["ES"]) if named else ed_es_frames(lv)
+    ed, es = (named["ED"], named["ES"]) if named else ed_es_frames(lv, smooth=False)  # of the truth
     return (ed, es) if refs[ed].slices == refs[es].slices else None
 
 

@@ -8,11 +8,6 @@ import pandas as pd
 
 METRIC_COLUMNS = ("subject", "frame", "structure", "metric", "value", "unit")
 SUMMARY_COLUMNS = ("group", "structure", "metric", "mean", "sd", "median", "iqr", "n", "unit")
-UNITS = {
-    "dice": "1", "dice_image": "1", "dice_pooled": "1", "hd": "mm", "hd95": "mm", "assd": "mm",
-    "volume_error": "ml", "edv_error": "ml", "esv_error": "ml", "ef_error": "points",
-    "ef_abs_error": "points", "mass_error": "g",
-}  # fmt: skip
 NO_EF_ERROR_POINTS = 100.0
 
 

@@ -13,20 +13,18 @@ from itertools import groupby
 import numpy as np
 from jaxtyping import Float, UInt8
 from scipy import ndimage
-from scipy.stats import mannwhitneyu
 from skimage.morphology import convex_hull_image
 
 from cmrseg.data.catalog import VolumeRef, load_volume_image, load_volume_mask
 from cmrseg.io.outlines import Polygon, polygon_area, rasterise
 from cmrseg.labels import Label
+from cmrseg.metrics.contrast import MIN_CONTRAST, blood_contrast
 from cmrseg.parallel import map_studies
 from cmrseg.problems import DataError, Problem
 
 MAX_OUTSIDE = 0.05  # of the endocardial area; 0.20 to 0.62 in the displaced contours of SCD0000501
 MAX_CENTRE_DISTANCE = 0.7  # epicardial radii; 0.62 at a tiny apical cavity of ACDC
 MAX_OUTSIDE_HULL = 0.1  # of the LV; at most 0.025 in good masks, 0.47 to 0.76 in those of SCD0000501
-MIN_CONTRAST = 0.3  # 0.03 in the displaced masks of SC-N-06, at least 0.61 in the other volumes
-_MIN_PIXELS = 30  # of either tissue, to compare their grey values
 DISPLACED = "truth displaced"
 KEPT = "evaluated all the same"
 
@@ -117,38 +115,10 @@ def truth_problems(
     if contrast < MIN_CONTRAST:
         found.append(
             f"LV and myocardium of the mask have the same grey values (contrast {contrast:.2f} of 1, "
-            f"expected above {MIN_CONTRAST}): the mask may be displaced against the image"
+            f"expected above {MIN_CONTRAST}): the mask may be displaced against the image, "
+            "or another patient's"
         )
     return [Problem(subject, DISPLACED, KEPT, name, info) for info in found]
-
-
-def blood_contrast(truth: UInt8[np.ndarray, "x y z"], image: Float[np.ndarray, "x y z"]) -> float:
-    """How well the grey values tell LV from myocardium, as a mask has them.
-
-    Parameters
-    ----------
-    truth
-        `Label` ids, shape ``(x, y, z)``.
-    image
-        Intensities of the same shape.
-
-    Returns
-    -------
-    ``|2 AUC - 1|`` of the median AUC of the slices: 1 where all pixels of one tissue are brighter, 0 where
-    both are alike; nan where no slice shows both in varying grey values.
-
-    References
-    ----------
-    AUC as the statistic of Mann and Whitney: Hanley and McNeil, Radiology 143:29 (1982),
-    doi:10.1148/radiology.143.1.7063747.
-    """
-    contrasts = []
-    for z in range(truth.shape[2]):
-        blood, muscle = (image[..., z][truth[..., z] == label] for label in (Label.LV, Label.MYO))
-        if min(len(blood), len(muscle)) >= _MIN_PIXELS and np.ptp(np.concatenate([blood, muscle])) > 0:
-            auc = mannwhitneyu(blood, muscle, method="asymptotic").statistic / (len(blood) * len(muscle))
-            contrasts.append(2 * auc - 1)
-    return float(abs(np.median(contrasts))) if contrasts else np.nan
 
 
 def check_truth(refs: Sequence[VolumeRef], *, jobs: int = 1) -> list[Problem]:
@@ -168,7 +138,8 @@ def check_truth(refs: Sequence[VolumeRef], *, jobs: int = 1) -> list[Problem]:
     studies = [
         tuple(group) for _, group in groupby(refs, key=lambda ref: (ref.subject, ref.masks, ref.images))
     ]
-    return [problem for found in map_studies(_check_study, studies, jobs=jobs) for problem in found]
+    done = map_studies(_check_study, studies, what="the check of a study's masks", jobs=jobs)
+    return [problem for found in done for problem in found]
 
 
 def _check_study(refs: Sequence[VolumeRef]) -> list[Problem]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ from monai.bundle import ConfigParser
 from torch import Tensor
 from yaml import YAMLError
 
-from cmrseg.problems import DataError, existing_folder
+from cmrseg.io.settings import MOST_BYTES
+from cmrseg.problems import DataError, existing_folder, first_line
 
 CONFIG_SUFFIXES = (".json", ".yaml", ".yml")
 WEIGHTS = "models/model.pt"
@@ -42,6 +44,8 @@ def read_config(folder: Path, name: str) -> dict[str, Any]:
     path = next((p for s in CONFIG_SUFFIXES if (p := folder / f"{name}{s}").is_file()), None)
     if path is None:
         raise DataError(f"{folder} is no MONAI bundle: {name}.json is missing; name the folder that holds it")
+    if path.stat().st_size > MOST_BYTES:
+        raise _too_large(path)
     try:
         config = ConfigParser.load_config_file(path)
     except (ValueError, YAMLError) as error:
@@ -52,11 +56,6 @@ def read_config(folder: Path, name: str) -> dict[str, Any]:
         raise DataError(f"{path} holds no table of names and values; fetch the bundle again")
     _check_size(config, path)
     return config
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says, short enough for a sentence."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:100]
 
 
 def read_weights(folder: Path, metadata: Mapping[str, Any]) -> tuple[dict[str, Tensor], str, str]:
@@ -94,10 +93,19 @@ def _checkpoint(content: bytes, path: Path) -> object:
     if not content:
         raise DataError(f"{path} is empty; fetch it again")
     try:
+        _check_claims(content)
         return torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged pickle may end in any error: struct, type, assertion, ...
         cause = _likely_cause(content) or f"{first_line(error)}; nothing else is loaded"
         raise DataError(f"{path} holds no plain tensors: {cause}") from None
+
+
+def _check_claims(content: bytes) -> None:
+    """Refuse weights that unpack to more than they are: torch stores tensors as they lie in memory."""
+    if content.startswith(b"PK"):
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            if sum(info.file_size for info in archive.infolist()) > len(content):
+                raise ValueError("its members claim more bytes than it has")
 
 
 def _likely_cause(content: bytes) -> str:

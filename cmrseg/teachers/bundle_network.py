@@ -18,8 +18,7 @@ from monai.bundle.reference_resolver import ReferenceResolver
 from monai.networks import nets
 from torch import nn
 
-from cmrseg.problems import DataError
-from cmrseg.teachers.bundle_files import first_line
+from cmrseg.problems import DataError, first_line
 
 NETWORK_KEYS = ("network_def", "network", "net")
 _PACKAGES = ("monai.networks.nets.", "torch.nn.")

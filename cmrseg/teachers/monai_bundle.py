@@ -24,8 +24,8 @@ from cmrseg.cine import Cine
 from cmrseg.data.names import structure
 from cmrseg.labels import STRUCTURES, Label
 from cmrseg.models.device import default_device
-from cmrseg.problems import DataError
-from cmrseg.teachers.bundle_files import first_line, read_config, read_weights
+from cmrseg.problems import DataError, first_line
+from cmrseg.teachers.bundle_files import read_config, read_weights
 from cmrseg.teachers.bundle_network import build_network
 from cmrseg.teachers.teacher import Study, Teacher
 

@@ -13,7 +13,7 @@ from scipy import ndimage
 from cmrseg.cine import Cine
 from cmrseg.data.catalog import VolumeRef
 from cmrseg.io.checksum import sha256_of
-from cmrseg.io.images import load_mask, stem
+from cmrseg.io.images import is_nifti, load_mask, stem
 from cmrseg.labels import Label, structures_of
 from cmrseg.problems import DataError, existing_folder
 from cmrseg.teachers.teacher import Study, Teacher
@@ -30,7 +30,8 @@ def precomputed_teacher(folder: Path, studies: list[Study], *, labels: str | Non
     ----------
     folder
         Holds ``<study>/seg_sa.nii.gz``, ``<study>/seg.nii.gz`` or ``[<study>/]<name>_seg.nii.gz``, where the
-        name is that of the image file or of the study; PNG slices have ``<study>/<name>_seg.png``.
+        name is that of the image file or of the study; PNG slices have ``<study>/<name>_seg.png``, and slices
+        that are NIfTI files ``<study>/<name>_seg.nii.gz``.
     studies
         Those that need masks.
     labels
@@ -58,8 +59,8 @@ def precomputed_teacher(folder: Path, studies: list[Study], *, labels: str | Non
         paths = found[study[0].images]
         if not paths:
             raise DataError(f"no mask in {folder}; expected {_expected(study[0], folder)}")
-        mask = _load(paths, scheme)
-        _check_grid(mask, cine, paths[0])
+        mask = _load(paths, list(dict.fromkeys(study[0].images)), scheme)
+        _check_frames(mask, cine, paths[0])
         if labels is None:
             _check_anatomy(mask, paths[0])
         return cine.with_array(mask.array)
@@ -92,13 +93,15 @@ def _find(ref: VolumeRef, folder: Path) -> list[Path]:
 
 def _candidates(ref: VolumeRef, image: Path, folder: Path) -> list[Path]:
     """Where the mask of an image may be, the most particular name first."""
+    suffixes = _SUFFIXES if is_nifti(image) else (".png",)
     if not ref.is_stack:
-        return [folder / ref.subject / f"{stem(image)}_seg.png", folder / f"{stem(image)}_seg.png"]
+        names = [f"{ref.subject}/{stem(image)}_seg", f"{stem(image)}_seg"]
+        return [folder / f"{name}{suffix}" for name, suffix in product(names, suffixes)]
     own = [f"{ref.subject}/{stem(image)}_seg", f"{ref.subject}/seg_sa", f"{ref.subject}/seg"]
     by_subject = [f"{ref.subject}/{ref.subject}_seg", f"{ref.subject}_seg"]
     generic = stem(image) == "sa"  # the same name in every study
     names = [*own, *by_subject] if generic else [*own, *by_subject, f"{stem(image)}_seg"]
-    return [folder / f"{name}{suffix}" for name, suffix in product(names, _SUFFIXES)]
+    return [folder / f"{name}{suffix}" for name, suffix in product(names, suffixes)]
 
 
 def _expected(ref: VolumeRef, folder: Path) -> str:
@@ -108,28 +111,17 @@ def _expected(ref: VolumeRef, folder: Path) -> str:
     )
 
 
-def _load(paths: list[Path], scheme: str) -> Cine:
-    """The mask of a study, from one stack or slice by slice."""
-    parts = [load_mask(path, scheme) for path in paths]
-    if len({part.array.shape[:2] for part in parts}) > 1:
-        raise DataError(f"the masks beside {paths[0]} differ in size; make them on the grid of the image")
+def _load(paths: list[Path], images: list[Path], scheme: str) -> Cine:
+    """The mask of a study on the grid of its images, from one stack or slice by slice."""
+    parts = [load_mask(path, scheme, image=image) for path, image in zip(paths, images, strict=True)]
     return replace(parts[0], array=np.concatenate([part.array for part in parts], axis=2))
 
 
-def _check_grid(mask: Cine, image: Cine, path: Path) -> None:
-    """A mask has the shape of its image and, where its header says so, its place."""
+def _check_frames(mask: Cine, image: Cine, path: Path) -> None:
+    """A mask has all frames of its image."""
     if mask.array.shape != image.array.shape:
         raise DataError(
             f"mask {path} of shape {_times(mask)} is on another grid than its image of shape {_times(image)}"
-        )
-    if not (mask.has_spacing and image.has_spacing):
-        return  # a bare array: only its shape can be compared
-    corners = np.array([(*c, 1) for c in product(*((0, n - 1) for n in image.array.shape[:3]))], float).T
-    shift_mm = np.linalg.norm(((mask.affine - image.affine) @ corners)[:3], axis=0).max()
-    if shift_mm > 0.5 * min(image.spacing):
-        raise DataError(
-            f"mask {path} is on another grid than its image: they lie up to {shift_mm:.1f} mm apart; "
-            "make it on the grid of the image"
         )
 
 

@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 
 from cmrseg.io.atomic import write_text
+from cmrseg.io.settings import read_json
 from cmrseg.problems import DataError
 
 RECORD = "teacher.json"
-_IDENTITY = ("kind", "sha256", "labels", "flips_averaged", "largest_component")  # the same when resumed
+_IDENTITY = ("kind", "sha256", "labels", "flips_averaged", "pieces")  # the same when resumed
 
 
 def write_record(record: dict[str, object], out: Path) -> None:
@@ -22,13 +23,7 @@ def read_record(out: Path) -> dict[str, object] | None:
     path = out / RECORD
     if not path.exists():
         return None
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DataError(f"{path} cannot be read ({error}); restore it or name another --out") from None
-    if not isinstance(record, dict):
-        raise DataError(f"{path} holds no table of names and values; restore it or name another --out")
-    return record
+    return read_json(path, "restore it or name another --out")
 
 
 def check_same(earlier: dict[str, object], record: dict[str, object], out: Path) -> None:

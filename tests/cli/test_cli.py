@@ -76,7 +76,7 @@ def zoo(tmp_path, model, monkeypatch):
     (tmp_path / "embedded").mkdir()
     (tmp_path / "embedded" / model.name).write_bytes(model.read_bytes())
     (tmp_path / "embedded" / f"{SPEC.name}.md").write_text("# The toy\n\nKnows nothing.")
-    monkeypatch.setattr(manifest, "FOLDER", tmp_path)
+    monkeypatch.setattr("cmrseg.zoo.entry.FOLDER", tmp_path)
     monkeypatch.setattr(manifest, "read_manifest", lambda: {SPEC.name: entry})
 
 
@@ -199,7 +199,7 @@ def full_disk(data, model, monkeypatch):
     def refuse(*_, **__):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("cmrseg.io.images._write_nifti", refuse)
+    monkeypatch.setattr("cmrseg.io.images.write_nifti", refuse)
     monkeypatch.setattr("pathlib.Path.write_bytes", refuse)
 
 
@@ -249,6 +249,17 @@ def test_prediction_and_evaluation_succeed(cmrseg, tmp_path, data, model):
     assert list(metrics.columns) == ["subject", "frame", "structure", "metric", "value", "unit"]
 
 
+def assert_verdict(out, base, said):
+    """Which model to use is said, in the report too, and both are there; the table holds its subjects."""
+    table = pd.read_csv(out / "verdict.csv")
+    assert list(table.columns) == ["on", "subject", "before", "after", "change"]
+    assert set(table["on"]) == {"validation", "data"}
+    assert "the fine-tuned model:" in said or "Keep the base" in said
+    assert "This is no proof: fewer than 10 subjects, and these subjects chose the epoch." in said
+    assert "This is no proof: fewer than 10 subjects" in (out / "report.html").read_text()
+    assert (out / "base.safetensors").read_bytes() == base.read_bytes()
+
+
 @pytest.mark.slow
 def test_training_and_fine_tuning_leave_what_the_contract_says(cmrseg, tmp_path, data):
     code, said, complaint = cmrseg(*tiny_training(tmp_path, data))
@@ -256,8 +267,11 @@ def test_training_and_fine_tuning_leave_what_the_contract_says(cmrseg, tmp_path,
     assert "model.safetensors" in said
     base = tmp_path / "out" / "model.safetensors"
     tuned = tmp_path / "tuned"
-    code, _, complaint = cmrseg("finetune", "--base", base, "--data", data, "--out", tuned, "--epochs", 2)
+    code, said, complaint = cmrseg(
+        "finetune", "--base", base, "--data", data, "--out", tuned, "--epochs", 2, "--also-on", data
+    )
     assert (code, complaint) == (0, "")
+    assert_verdict(tuned, base, said)
     for folder in (tmp_path / "out", tuned):
         names = {p.name for p in folder.iterdir()}
         assert {

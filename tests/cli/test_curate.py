@@ -152,12 +152,12 @@ def test_a_single_image_as_source(curate, source, tmp_path):
 def test_a_damaged_archive(curate, source, tmp_path):
     archive = Path(shutil.make_archive(tmp_path / "export", "gztar", source))
     archive.write_bytes(archive.read_bytes()[:-500])
-    assert_one_sentence(curate(archive, tmp_path / "out"), "export.tar.gz is damaged or encrypted")
+    assert_one_sentence(curate(archive, tmp_path / "out"), "the archive is damaged or encrypted")
 
 
 def test_a_target_that_is_a_file(curate, source, tmp_path):
     (tmp_path / "out").touch()
-    assert_one_sentence(curate(source, tmp_path / "out"), "cannot be opened or written; check the path")
+    assert_one_sentence(curate(source, tmp_path / "out"), "is a file; name a folder")
 
 
 def test_a_target_below_a_file(curate, source, tmp_path):
@@ -170,12 +170,12 @@ def full(*_, **__):
 
 
 def test_a_full_disk(curate, source, tmp_path, monkeypatch):
-    monkeypatch.setattr("cmrseg.io.images._write_nifti", full)
+    monkeypatch.setattr("cmrseg.io.images.write_nifti", full)
     assert_one_sentence(curate(source, tmp_path / "out"), "no space left on the disk")
 
 
 def test_a_full_disk_advises_nothing_that_is_not_there(curate, source, tmp_path, monkeypatch):
-    monkeypatch.setattr("cmrseg.io.images._write_nifti", full)
+    monkeypatch.setattr("cmrseg.io.images.write_nifti", full)
     assert "--resume" not in curate(source, tmp_path / "out")[2]
 
 

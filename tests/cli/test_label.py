@@ -41,6 +41,12 @@ def test_it_shows_volumes_and_frames_in_80_columns(run, folders):
     assert (data / "Sf4bacdf990" / "seg.nii.gz").exists()
 
 
+def test_the_embedded_model_is_a_teacher_by_that_word(run, folders):
+    data, _ = folders
+    run(data, "--teacher", "embedded", "--fast")
+    assert (data / "Sf4bacdf990" / "seg.nii.gz").exists()
+
+
 def test_a_study_without_mask_ends_with_code_1_and_names_the_list(run, folders, tmp_path):
     data, masks = folders
     save_image(Cine(np.ones((8, 8, 1, 2), np.float32), SPACING), data / "other" / "sa.nii.gz")

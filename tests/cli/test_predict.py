@@ -6,8 +6,14 @@ import stat
 import numpy as np
 import pytest
 
+from cmrseg.cine import Cine
+from cmrseg.io.images import save_image
+from cmrseg.io.own_masks import read_own_masks
 from cmrseg.phantom import SCANNERS, PhantomSpec, make_study
 from cmrseg.phantom.dicom import dicom_datasets, write_datasets
+from cmrseg.predict import AS_PUBLISHED, DEFAULT_MODEL
+from cmrseg.predict.runs import settings_digest
+from cmrseg.zoo.manifest import resolve
 from tests.cli.conftest import assert_one_sentence
 
 CHEAP = ("--fast", "--runtime", "torch")
@@ -34,6 +40,17 @@ def test_one_command_leads_to_a_report(cmrseg, dicom, tmp_path):
     (report,) = tmp_path.glob("out/*/report.html")
     assert f"report: {report}" in said.replace("\n", "")
     assert "Mustermann" not in said
+
+
+def test_masks_as_published_are_noted_so_that_resuming_tells_them_from_others(cmrseg, tmp_path):
+    image = Cine(np.random.default_rng(0).random((64, 64, 1, 1)).astype(np.float32), (1.5, 1.5, 8.0))
+    save_image(image, tmp_path / "in" / "a.nii.gz")
+    command = ("predict", tmp_path / "in", tmp_path / "out", "--runtime", "torch")
+    assert cmrseg(*command, "--as-published")[0] == 0
+    mask = read_own_masks(tmp_path / "out" / "a")["a_seg.nii.gz"]
+    assert mask.source == settings_digest(resolve(DEFAULT_MODEL), AS_PUBLISHED)
+    assert "other settings" not in cmrseg(*command, "--as-published", "--resume")[1]
+    assert "other settings" in cmrseg(*command, "--resume")[1]
 
 
 def test_a_folder_without_a_short_axis_cine(cmrseg, instances, tmp_path):
@@ -93,3 +110,17 @@ def test_images_that_are_all_damaged(cmrseg, instances, tmp_path):
     code, _, complaint = cmrseg("predict", tmp_path / "source", tmp_path / "out", *CHEAP)
     assert code == 1
     assert "error: no study has been read; 3 image(s) are damaged" in complaint
+
+
+def test_rules_that_are_none(cmrseg, dicom, tmp_path):
+    (tmp_path / "rules.toml").write_text("study_patern = 'x'")
+    assert_one_sentence(
+        cmrseg("predict", dicom, tmp_path / "out", "--rules", tmp_path / "rules.toml"), "study_pattern"
+    )
+
+
+def test_rules_are_taken(cmrseg, dicom, tmp_path):
+    (tmp_path / "rules.toml").write_text("min_slices = 30")
+    code, said, _ = cmrseg("predict", dicom, tmp_path / "out", "--rules", tmp_path / "rules.toml", *CHEAP)
+    assert code == 1
+    assert "at least 30 parallel" in " ".join(said.split())

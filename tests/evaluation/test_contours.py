@@ -11,6 +11,7 @@ import pytest
 from cmrseg.data.catalog import load_volume_mask, read_catalog
 from cmrseg.evaluation.contour_studies import ContourOptions
 from cmrseg.evaluation.contours import CONTOUR_COLUMNS, evaluate_contours
+from cmrseg.evaluation.contours_report import volume_table
 from cmrseg.evaluation.summary import METRIC_COLUMNS, SUMMARY_COLUMNS
 from cmrseg.evaluation.truth_check import nesting
 from cmrseg.io.contours import find_contour_files, read_contour
@@ -19,7 +20,7 @@ from cmrseg.io.images import load_mask
 from cmrseg.io.outlines import Outline, rasterise
 from cmrseg.labels import Label
 from cmrseg.problems import DataError
-from cmrseg.report.contours import evaluate_contours_to, volume_table
+from cmrseg.workflows import evaluate
 
 SHAPE = (64, 60, 4, 5)  # x y z t
 VOXEL_ML = 1.5 * 1.5 * 8 / 1000
@@ -98,6 +99,27 @@ def write_contours(folder, *, epicardium=(0, 0), shift=(0, 0), growth=0.0):
 @pytest.fixture
 def folders(tmp_path):
     return write_study(tmp_path / "p"), write_contours(tmp_path / "c")
+
+
+def with_numbers(folder, *, private):
+    """The tables of a curation that calls files by numbers; only the private one tells the paths."""
+    used = folder / "used_images.tsv"
+    table = pd.read_csv(used, sep="\t")
+    numbers = [f"file {n}" for n in range(1, len(table) + 1)]
+    told = pd.DataFrame({"study": table["study"], "file": numbers, "path": table["file"]})
+    instances = table["file"].str.extract(r"(\d+)")[0]
+    table.assign(file=numbers, instance=-1 if private else instances).to_csv(used, sep="\t", index=False)
+    if private:
+        (folder / "private").mkdir()
+        told.to_csv(folder / "private" / "files.tsv", sep="\t", index=False)
+
+
+@pytest.mark.parametrize("private", [True, False])
+def test_contours_find_images_that_are_called_by_numbers(folders, private):
+    with_numbers(folders[0], private=private)
+    result = evaluate_contours(*folders)
+    assert value(result, "LV", "dice", ED) == pytest.approx(1, abs=0.02)
+    assert result.contours["file"].str.fullmatch(r"file \d+").all()
 
 
 def value(result, structure, metric, frame=None):
@@ -279,7 +301,7 @@ def test_a_study_that_was_resampled_needs_its_source(folders):
 @pytest.mark.slow  # draws the figures of a report
 def test_the_contours_become_a_data_set(folders, tmp_path):
     out = tmp_path / "out"
-    result = evaluate_contours_to(*folders, out)
+    result = evaluate.contours(*folders, out)
     assert (load_mask(out / "S1" / "truth.nii.gz", "cmrseg").array == result.studies[0].truth.array).all()
     (volume,) = read_catalog(out).volumes()  # the images in which everything is contoured
     assert (volume.subject, volume.frame, volume.slices) == ("S1", ED, ED_SLICES)

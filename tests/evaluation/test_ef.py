@@ -77,6 +77,29 @@ def test_an_unknown_order_is_refused(write_counts, truth):
         evaluate_ef([write_counts("a", {"1": [100, 43]})], truth, sort="sd")
 
 
+@pytest.fixture
+def volumes(tmp_path):
+    """Volumes as ukbb_cardiac writes them: one right, one 10 points off, one without any LV."""
+    path = tmp_path / "ukbb.csv"
+    path.write_text(",LVEDV (mL),LVESV (mL),LVEF (%)\n1,110,44,60\n2,100,50,50\n3,0,0,\n")
+    return path
+
+
+def test_volumes_are_a_method_beside_pixel_counts(write_counts, volumes, truth):
+    found = evaluate_ef([volumes, write_counts("m", {"1": [100, 40], "2": [100, 50]})], truth)
+    assert statistics(found)["ukbb"][::4] == (pytest.approx(110 / 3), 3)
+    assert statistics(found)["m"][::4] == (pytest.approx(5), 2)
+    assert statistics(found, "edv_error") == {
+        "ukbb": (pytest.approx(-30), *statistics(found, "edv_error")["ukbb"][1:])
+    }
+    assert found.examinations["ED_frame"].tolist()[-1] == 0
+
+
+def test_failures_of_a_teacher_are_told_with_the_error_of_the_others(volumes, truth):
+    (note,) = (n for n in evaluate_ef([volumes], truth).notes if "without any predicted LV" in n)
+    assert note.endswith("100 points; the other 2 have a mean error of 5.00 points")
+
+
 def test_unknown_examinations_are_listed_and_the_others_go_on(write_counts, truth):
     found = evaluate_ef([write_counts("m", {"1": [100, 40], "99": [100, 40]})], truth)
     assert found.examinations["Id"].tolist() == ["1"]
@@ -153,16 +176,29 @@ def test_a_spacing_of_zero_is_refused(tmp_path, write_counts, truth):
 @pytest.mark.parametrize("rotated", [False, True])
 def test_the_published_counts_give_the_published_table(published, rotated):
     folder = published / "kaggle"
-    found = evaluate_ef(sorted(folder.glob("*.tsv.xz")), folder / "truth", rotated=rotated)
+    methods = [*sorted(folder.glob("*.tsv.xz")), folder / "ukbb_ventricular_volumes.csv"]
+    found = evaluate_ef(methods, folder / "truth", rotated=rotated)
     got = {name.split("_")[0]: [round(v, 2) for v in row] for name, row in statistics(found).items()}
     if rotated:
         means = {name: (row[0], row[-1]) for name, row in got.items()}
-        assert means == {"resnet34": (10.17, 247), "resnet50": (8.73, 247), "vgg16": (6.86, 247)}
+        assert means == {
+            "resnet34": (10.17, 247),
+            "resnet50": (8.73, 247),
+            "vgg16": (6.86, 247),
+            "ukbb": (14.67, 247),
+        }
         return
     assert got == {
         "resnet34": [3.64, 3.38, 2.87, 3.72, 1149],
         "resnet50": [3.71, 3.73, 2.79, 3.70, 1149],
         "vgg16": [4.06, 4.94, 3.02, 3.87, 1149],
+        "ukbb": [5.42, 8.83, 3.72, 4.34, 1149],
     }
-    assert sorted(found.without_lv.values()) == [0, 0, 1]
+    assert sorted(found.without_lv.values()) == [0, 0, 1, 6]
+    assert any("the other 1143 have a mean error of 4.93 points" in note for note in found.notes)
     assert found.problems == []
+
+
+def test_swapped_arguments_are_recognised(write_counts, truth):
+    with pytest.raises(DataError, match="swapped, tables of counts come first and true volumes last"):
+        evaluate_ef([truth], write_counts("m", {"1": [100, 50]}))

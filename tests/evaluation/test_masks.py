@@ -191,7 +191,7 @@ def test_frames_of_a_cine_without_contours_are_left_out_and_counted(tmp_path):
     result = evaluate_masks(tmp_path / "p", tmp_path / "t")
     assert set(result.metrics["frame"].dropna()) == {0, 2}
     assert len(result.pairs) == 2
-    assert any(note.startswith("1 frame(s) of cines have no contour") for note in result.notes)
+    assert any(note.startswith("1 frame(s) have no contour") for note in result.notes)
     assert result.measurements.query("structure == 'LV' and measure == 'EF'")["true"].item() == pytest.approx(
         60
     )
@@ -263,3 +263,46 @@ def test_unknown_spacing_leaves_dice_and_ejection_fraction(tmp_path):
     assert math.isnan(value(result, "patient001", "LV", "volume_error", 1))
     assert math.isnan(value(result, "patient001", "LV", "hd95", 1))
     assert result.summary.query("metric == 'hd'")["n"].max() == 0
+
+
+def test_a_structure_that_no_slice_of_a_stack_shows_was_not_contoured(tmp_path):
+    stack = np.repeat(heart(10)[..., :1], 4, axis=2)
+    for name, hidden in (("frame01", ()), ("frame12", (Label.MYO, Label.RV))):  # Sunnybrook's way at ES
+        truth = np.where(np.isin(stack, hidden), 0, stack)
+        path = tmp_path / "t" / "patient001" / f"patient001_{name}"
+        save(np.ones(stack.shape, np.int16), path.with_name(path.name + ".nii.gz"))
+        save(acdc(truth), path.with_name(path.name + "_gt.nii.gz"))
+        save(stack, tmp_path / "p" / "patient001" / f"{path.name}_seg.nii.gz")
+    (tmp_path / "t" / "patient001" / "Info.cfg").write_text("ED: 1\nES: 12\n")
+    result = evaluate_masks(tmp_path / "p", tmp_path / "t")
+    dice = result.metrics[result.metrics["metric"] == "dice"]
+    assert set(zip(dice["structure"], dice["frame"], strict=True)) == {
+        ("LV", 1), ("LV", 12), ("MYO", 1), ("RV", 1),
+    }  # fmt: skip
+    assert (dice["value"] == 1).all()
+    assert (result.images["dice"] == 1).all()
+    assert set(result.measurements.query("structure == 'RV'")["measure"]) == {"EDV"}
+
+
+def test_a_stack_without_any_contour_is_left_out_and_told(tmp_path):
+    stack = np.repeat(heart(10)[..., :1], 4, axis=2)
+    for frame, truth in (("01", stack), ("12", np.zeros_like(stack))):
+        path = tmp_path / "t" / "patient001" / f"patient001_frame{frame}"
+        save(np.ones(stack.shape, np.int16), path.with_name(path.name + ".nii.gz"))
+        save(acdc(truth), path.with_name(path.name + "_gt.nii.gz"))
+        save(stack, tmp_path / "p" / "patient001" / f"{path.name}_seg.nii.gz")
+    result = evaluate_masks(tmp_path / "p", tmp_path / "t")
+    assert set(result.metrics["frame"].dropna()) == {1}
+    assert any(note.startswith("1 frame(s) have no contour") for note in result.notes)
+
+
+def test_swapped_arguments_are_recognised(tmp_path):
+    truth, predicted = write_truth(tmp_path / "t"), write_predictions(tmp_path / "p")
+    with pytest.raises(DataError, match="swapped, predicted masks come first and the data set second"):
+        evaluate_masks(truth, predicted)
+
+
+def test_a_data_set_is_not_its_own_prediction(tmp_path):
+    truth = write_truth(tmp_path / "t")
+    with pytest.raises(DataError, match="named as prediction and as truth"):
+        evaluate_masks(truth, truth)

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from cmrseg.data.catalog import read_catalog
-from cmrseg.evaluation.truth_check import blood_contrast, check_truth, nesting, truth_problems
+from cmrseg.evaluation.truth_check import check_truth, nesting, truth_problems
 from cmrseg.labels import Label
+from cmrseg.metrics.contrast import blood_contrast
 
 ANGLES = np.linspace(0, 2 * np.pi, 360, endpoint=False)
 SIZE = 60

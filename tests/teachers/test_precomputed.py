@@ -58,6 +58,16 @@ def test_single_frames_are_found_by_the_name_of_the_image(tmp_path):
     np.testing.assert_array_equal(mask.array, frame)
 
 
+def test_slices_in_files_of_their_own_are_found_by_their_names(tmp_path):
+    for z in range(2):
+        affine = AFFINE.copy()
+        affine[2, 3] = SPACING[2] * z
+        image = Cine(heart()[:, :, :1].astype(np.float32), SPACING, affine)
+        save_image(image, tmp_path / "in" / f"p1_sax_{z}.nii.gz")
+        write(tmp_path / "m", f"p1_sax/p1_sax_{z}_seg.nii.gz", heart()[:, :, :1], affine)
+    np.testing.assert_array_equal(teach(tmp_path / "in", tmp_path / "m").array, heart())
+
+
 def test_the_scheme_can_be_named(data, tmp_path):
     acdc = np.array([0, 3, 2, 1], np.uint8)[heart()]
     found = teach(data, write(tmp_path / "m", "a/seg_sa.nii.gz", acdc), labels="acdc")
@@ -86,13 +96,19 @@ def test_the_structures_are_those_of_the_scheme(data, tmp_path):
     [
         (heart()[:-1], AFFINE),
         (heart()[..., :2], AFFINE),
-        (heart(), AFFINE @ np.array([[-1, 0, 0, 31], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])),
+        (heart(), AFFINE + np.array([[0, 0, 0, 8], [0, 0, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]])),
     ],
-    ids=["smaller", "fewer frames", "mirrored"],
+    ids=["smaller", "fewer frames", "shifted"],
 )
 def test_a_mask_on_another_grid_is_told(data, tmp_path, array, affine):
-    with pytest.raises(DataError, match="on another grid"):
+    with pytest.raises(DataError, match=r"on another grid|shifted by 8"):
         teach(data, write(tmp_path / "m", "a/seg.nii.gz", array, affine))
+
+
+def test_a_mask_that_was_saved_mirrored_is_brought_onto_its_image(data, tmp_path):
+    mirrored = AFFINE @ np.array([[-1, 0, 0, 31], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
+    folder = write(tmp_path / "m", "a/seg.nii.gz", heart()[::-1], mirrored)
+    np.testing.assert_array_equal(teach(data, folder).array, heart())
 
 
 def test_a_bare_array_needs_the_shape_only(data, tmp_path):

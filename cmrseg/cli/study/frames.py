@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cmrseg.cli.console import note, show_table, warn_of_problems
+from cmrseg.cli.out_folder import out_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,20 +21,26 @@ def frames(
         Path,
         typer.Argument(help="Pixels per image: file and lv (or lv_pixels); .tsv or .csv, also .xz or .gz."),
     ],
-    out: Annotated[Path, typer.Option(help="Folder for esed_frames.tsv, subset_sizes.csv and problems.tsv.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for esed_frames.tsv, subset_sizes.csv and problems.tsv; in runs/ by default."
+        ),
+    ] = None,
     subsets: Annotated[
         Path | None, typer.Option(help="Table of subsets, whose sizes are told and whose esed is checked.")
     ] = None,
 ) -> None:
     """ED and ES frames from the LV pixels of images."""
-    from cmrseg.data.phases import ed_es_frames
+    from cmrseg.data.phases import ed_es_of_pixels
     from cmrseg.data.subsets import read_subsets
     from cmrseg.evaluation.pixel_counts import read_pixel_counts
-    from cmrseg.report.evaluation import write_tables
+    from cmrseg.report.write import write_tables
 
+    out = out_folder(out, "frames", counts)
     images, problems = read_pixel_counts(counts)
     table = read_subsets(subsets) if subsets else None
-    found, unclear = ed_es_frames(images)
+    found, unclear = ed_es_of_pixels(images)
     problems += unclear
     tables = {"esed_frames.tsv": found}
     show_table("frames of end-systole and end-diastole", list(found), found.values.tolist())

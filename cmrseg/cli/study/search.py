@@ -7,15 +7,26 @@ from typing import Annotated
 
 import typer
 
-from cmrseg.cli.console import note, show_table, training_listener, warn_of_problems
-from cmrseg.cli.train import BatchSize, Data, Epochs, Labels, Seed
+from cmrseg.cli.console import names_of, note, show_table, training_listener, warn_of_problems
+from cmrseg.cli.out_folder import out_folder
+from cmrseg.cli.predict import AsPublished
+from cmrseg.cli.train import Data
+from cmrseg.cli.training_options import takes_training_options
+from cmrseg.training.options import TrainOptions
 
 Start = Annotated[str, typer.Option("--from", help="Recipe that the search starts from.")]
 
 
+@takes_training_options(
+    "file", "imagenet", "random", "epochs", "batch_size", "labels", "seed", "weights", "structures"
+)
 def search(
     data: Data,
-    out: Annotated[Path, typer.Option(help="Folder of the search; runs that are there are kept.")],
+    options: TrainOptions,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the search; runs that are there are kept; in runs/ by default."),
+    ] = None,
     start: Start = "r34_CE_p5_s1",
     step: Annotated[
         list[str] | None,
@@ -30,54 +41,44 @@ def search(
     truth: Annotated[
         Path | None, typer.Option(help="True volumes; else the EF of the masks is true.")
     ] = None,
-    by: Annotated[str, typer.Option(help="What decides: ef_abs_error or dice.")] = "ef_abs_error",
-    config: Annotated[Path | None, typer.Option(help="train.toml with further settings.")] = None,
-    imagenet: Annotated[
-        Path | None, typer.Option(help="File of ImageNet weights (torchvision keys).")
-    ] = None,
-    random: Annotated[bool, typer.Option("--random", help="Start from random weights.")] = False,
-    epochs: Epochs = None,
-    batch_size: BatchSize = None,
-    labels: Labels = None,
-    seed: Seed = None,
+    by: Annotated[
+        str, typer.Option(help="What decides: ef_abs_error, dice, or abs_error of numbers.")
+    ] = "ef_abs_error",
+    on: Annotated[
+        str,
+        typer.Option(
+            help="Examinations that score all recipes: all (with a truth; the default with --truth) or "
+            "validation (the official ones, or else the validation split)."
+        ),
+    ] = "",
+    as_published: AsPublished = False,
 ) -> None:
     """Search for the best recipe, one part after the other.
 
     The best recipe of a step goes on to the next, as in Ankenbrand et al. 2021. A stopped search goes on when
     the same command is given again.
     """
-    from cmrseg.report.search import search_and_report
-    from cmrseg.studies.search import PAPER_STEPS, SearchSetup, Step
-    from cmrseg.training.config import RunOptions
+    from cmrseg.experiments.search import PAPER_STEPS, SearchSetup, Step
+    from cmrseg.workflows.experiments import search as search_recipes
 
-    weights = "random" if random else str(imagenet) if imagenet else None
-    options = RunOptions(epochs=epochs, batch_size=batch_size, seed=seed, start=weights, labels=labels)
-    training = {"confidence": confidence} if confidence else {}
-    setup = SearchSetup(config, options, training, truth, by)
+    setup = SearchSetup(options, confidence, truth, by, on, as_published)
     steps = [
-        Step(part.strip(), _split(choices)) for part, _, choices in (s.partition("=") for s in step or [])
+        Step(part.strip(), names_of(choices)) for part, _, choices in (s.partition("=") for s in step or [])
     ]
-    if (recipes and steps) or (random and imagenet):
-        raise ValueError("name either --recipes or --step, and either --random or --imagenet")
+    if recipes and steps:
+        raise ValueError("name either --recipes or --step, not both")
     if recipes:
-        steps = [Step("recipe", _split(recipes))]
+        steps = [Step("recipe", names_of(recipes))]
+    out = out_folder(out, "search", data, resume=True)  # the same command goes on
     with training_listener() as listener:
-        run = search_and_report(
-            data,
-            out,
-            start=start,
-            steps=steps or PAPER_STEPS,
-            setup=setup,
-            listener=listener,
+        run = search_recipes(
+            data, out, start=start, steps=steps or PAPER_STEPS, setup=setup, listener=listener
         )
     columns = ["step", "recipe", "mean", "sd", "median", "iqr", "n"]
-    show_table(f"{by} of the validation subjects", columns, run.table[columns].values.tolist())
+    show_table(f"{by} of the examinations ({run.which})", columns, run.table[columns].values.tolist())
+    for sentence in run.sentences:
+        note(sentence)
     note(f"best recipe: {run.best}; report: {out / 'report.html'}")
     if run.problems:
         warn_of_problems(len(run.problems), out / "problems.tsv")
         raise typer.Exit(1)
-
-
-def _split(text: str) -> tuple[str, ...]:
-    """Names between commas."""
-    return tuple(name.strip() for name in text.split(",") if name.strip())

@@ -7,21 +7,30 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cmrseg.cli.console import note, show_table, training_listener, warn_of_problems
-from cmrseg.cli.train import BatchSize, Data, Epochs, Labels, Lr
+from cmrseg.cli.console import names_of, note, show_table, training_listener, warn_of_problems
+from cmrseg.cli.out_folder import out_folder
+from cmrseg.cli.predict import AsPublished
+from cmrseg.cli.train import Data
+from cmrseg.cli.training_options import takes_training_options
 from cmrseg.cli.zoo.get import ready
+from cmrseg.training.options import TrainOptions
 
 if TYPE_CHECKING:
-    from cmrseg.report.transfer import StudyReport
-    from cmrseg.studies.transfer import StudyPlan
+    from cmrseg.experiments.transfer import ExperimentPlan
+    from cmrseg.experiments.transfer_report import TransferAnswer
 
 
+@takes_training_options("augmentation", "epochs", "lr", "batch_size", "labels", "weights", "structures")
 def subsets(
     data: Data,
+    options: TrainOptions,
     base: Annotated[
         str, typer.Option(help="Model that was trained on another cine set: a name of the zoo or a file.")
     ],
-    out: Annotated[Path, typer.Option(help="Folder of the study; runs that are there are kept.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the study; runs that are there are kept; in runs/ by default."),
+    ] = None,
     starts: Annotated[
         str, typer.Option(help="R (random), TL (ImageNet), TL2 (the base model); all that can be had.")
     ] = "",
@@ -52,13 +61,7 @@ def subsets(
     ] = False,
     jobs: Annotated[int, typer.Option(min=1, help="Runs beside each other.")] = 1,
     scheduler: Annotated[str | None, typer.Option(help="Address of a dask scheduler, tcp://...")] = None,
-    augmentation: Annotated[
-        str | None, typer.Option(help="s1, s2, s3 or s4; by default as `cmrseg finetune`.")
-    ] = None,
-    epochs: Epochs = None,
-    lr: Lr = None,
-    batch_size: BatchSize = None,
-    labels: Labels = None,
+    as_published: AsPublished = False,
 ) -> None:
     """Find out what transfer gains and how many subjects to contour.
 
@@ -66,37 +69,35 @@ def subsets(
     smaller sets get more, so that all runs see as many images. A stopped study goes on when the same command
     is given again.
     """
-    from cmrseg.report.transfer import study_and_report
-    from cmrseg.studies.transfer import plan_study
-    from cmrseg.studies.transfer_plan import TransferSetup
-    from cmrseg.training.config import RunOptions
+    from cmrseg.experiments.transfer import plan_study
+    from cmrseg.experiments.transfer_plan import TransferSetup
+    from cmrseg.workflows.experiments import subsets as run
 
     setup = TransferSetup(
         base=ready(base),
-        starts=_names(starts) or None,
+        starts=names_of(starts) or None,
         imagenet=imagenet,
         sizes=_numbers(subjects),
-        kinds=_names(kinds),
+        kinds=names_of(kinds),
         subsets=table,
         seeds=tuple(range(seeds)),
-        options=RunOptions(
-            epochs=epochs, lr=lr, batch_size=batch_size, labels=labels, augmentation=augmentation
-        ),
+        options=options,
         reader=reader,
+        within=within,
+        as_published=as_published,
     )
-    with training_listener() as listener:
-        given = {"setup": setup, "listener": listener}
-        if plan:
-            found = plan_study(data, out, **given)
-        else:
-            found = study_and_report(data, out, within=within, jobs=jobs, scheduler=scheduler, **given)
+    out = out_folder(out, "subsets", data, resume=True)  # the same command goes on, also from --plan
     if plan:
+        with training_listener() as listener:
+            found = plan_study(data, out, setup=setup, listener=listener)
         _show_plan(found, out)
-    else:
-        _show_answer(found, out)
+        return
+    with training_listener() as listener:
+        report = run(data, out, setup=setup, jobs=jobs, scheduler=scheduler, listener=listener)
+    _show_answer(report, out)
 
 
-def _show_plan(plan: StudyPlan, out: Path) -> None:
+def _show_plan(plan: ExperimentPlan, out: Path) -> None:
     """The runs of a study."""
     columns = ["run", "subjects", "images", "epochs", "images to see"]
     rows = [
@@ -109,12 +110,15 @@ def _show_plan(plan: StudyPlan, out: Path) -> None:
     note(f"subsets: {out / 'subsets.tsv'}; nothing was trained")
 
 
-def _show_answer(report: StudyReport, out: Path) -> None:
+def _show_answer(report: TransferAnswer, out: Path) -> None:
     """What a study found."""
-    from cmrseg.report.transfer import dice_table
+    from cmrseg.experiments.transfer_report import dice_table
 
     shown = dice_table(report.table)
-    show_table("Dice of the test subjects", list(shown), shown.values.tolist())
+    show_table("Dice of the test subjects, per volume", list(shown), shown.values.tolist())
+    if report.table["dice_image"].notna().any():
+        shown = dice_table(report.table, per_image=True)
+        show_table("the same per 2D image (as published)", list(shown), shown.values.tolist())
     note(report.answer.text)
     note(f"report: {out / 'report.html'}")
     if report.study.problems:
@@ -122,14 +126,9 @@ def _show_answer(report: StudyReport, out: Path) -> None:
         raise typer.Exit(1)
 
 
-def _names(text: str) -> tuple[str, ...]:
-    """Names between commas."""
-    return tuple(name.strip() for name in text.split(",") if name.strip())
-
-
 def _numbers(text: str) -> tuple[int, ...] | None:
     """Whole numbers between commas, None for nothing."""
     try:
-        return tuple(int(name) for name in _names(text)) or None
+        return tuple(int(name) for name in names_of(text)) or None
     except ValueError:
         raise ValueError(f"--subjects takes whole numbers such as 7,3,1, got '{text}'") from None

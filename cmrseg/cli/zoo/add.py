@@ -25,7 +25,7 @@ def add(
     ] = None,
 ) -> None:
     """Embed a trained model in this installation, with its card and checksum."""
-    from cmrseg.zoo.add import add_model
+    from cmrseg.publishing.add import add_model
 
     folders = {title: Path(folder) for title, _, folder in (e.rpartition("=") for e in evaluation or ())}
     entry = add_model(file, card, folders, trained_on=trained_on, citation=citation, pixel_mm=pixel_mm)

@@ -37,4 +37,4 @@ def export(
     done = export_onnx(load_model(ready(models[0])), out, opset=opset)
     note(f"{done.file}, {done.file.stat().st_size / 1e6:.1f} MB; how to use it: {done.card}")
     parity = done.parity
-    note(f"largest difference of the logits: {parity.difference:.1e} (allowed: < {parity.allowed:.1e})")
+    note(f"largest difference of the outputs: {parity.difference:.1e} (allowed: < {parity.allowed:.1e})")

@@ -12,10 +12,18 @@ from cmrseg.cli.console import note, progress_bar
 
 if TYPE_CHECKING:
     from cmrseg.zoo.fetch import FetchOptions
+    from cmrseg.zoo.resolved import ResolvedModel
+    from cmrseg.zoo.zenodo import RecordName
 
 
 def get(
-    names: Annotated[list[str], typer.Argument(help="Names of models.")],
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NAME|RECORD[/FILE]...",
+            help="Names of models, or records of Zenodo (10.5281/zenodo.N) with the file of a model.",
+        ),
+    ],
     source: Annotated[
         str | None, typer.Option("--from", metavar="URL|FILE", help="Take the file from here instead.")
     ] = None,
@@ -25,30 +33,46 @@ def get(
 ) -> None:
     """Fetch models to the cache and compare them with their checksums; a broken download goes on."""
     from cmrseg.problems import DataError
-    from cmrseg.zoo.fetch import fetch
-    from cmrseg.zoo.manifest import get_entry, verify
+    from cmrseg.zoo.manifest import bring, get_entry, verify
+    from cmrseg.zoo.zenodo import RecordName, parse_record
 
     if source and len(names) > 1:
         raise DataError("--from names the file of one model; give one name")
-    for entry in [get_entry(name) for name in names]:
+    records = {name: parse_record(name) for name in names}
+    if source and records[names[0]]:
+        raise DataError("--from names the file of a model of the zoo; a record is where its file is")
+    for entry in [records[name] or get_entry(name) for name in names]:
+        if isinstance(entry, RecordName):
+            _from_record(entry)
+            continue
         if entry.where == "embedded":
             verify(entry)
             note(f"{entry.name} is part of this installation: {entry.path}")
             continue
         with fetching(entry.name, source=source, trust_first_use=trust_first_use) as options:
-            path = fetch(entry, options)
+            path = bring(entry, options)
         note(f"{entry.name}: {path}")
 
 
-def ready(model: str) -> str:
+def _from_record(record: RecordName) -> None:
+    """Fetch a model that the manifest does not name."""
+    from cmrseg.zoo.record_model import fetch_record_model
+
+    with fetching(record.doi) as options:
+        paths = fetch_record_model(record, options)
+    for path in paths:
+        note(f"model: {path}, from now on --model {path.parent.name}")
+
+
+def ready(model: str) -> ResolvedModel:
     """The model that a command was given; one of the zoo that is not on this machine is fetched first."""
-    from cmrseg.zoo.manifest import model_path, read_manifest
+    from cmrseg.zoo.manifest import read_manifest, resolve
 
     entry = read_manifest().get(model)
-    if entry is not None and entry.where == "remote":
-        with fetching(model) as options:
-            model_path(model, options=options)
-    return model
+    if entry is None or entry.where != "remote":
+        return resolve(model)
+    with fetching(model) as options:
+        return resolve(model, options=options)
 
 
 @contextmanager

@@ -14,7 +14,8 @@ def import_file(
     file: Annotated[
         Path,
         typer.Argument(
-            help="Archive of `cmrseg zoo export` (.zip), or what fastai's `Learner.export` wrote (.pkl)."
+            help="Archive of `cmrseg zoo export` (.zip), a model file (.safetensors), or what fastai's "
+            "`Learner.export` wrote (.pkl)."
         ),
     ],
     out: Annotated[
@@ -38,16 +39,15 @@ def import_file(
 
     The options are for learners.
     """
-    if file.suffix.lower() == ".zip":
-        from cmrseg.zoo.archive import import_archive
+    if file.suffix.lower() in (".zip", ".safetensors"):
+        from cmrseg.zoo import archive
 
-        for path in import_archive(file):
-            note(f"model: {path}")
+        is_zip = file.suffix.lower() == ".zip"
+        for path in archive.import_archive(file) if is_zip else [archive.import_file(file)]:
+            note(f"model: {path}, from now on --model {path.parent.name}")
         return
-    if file.suffix.lower() == ".safetensors":
-        raise ValueError(f"{file} is a model file already; use it as it is, such as with --model {file}")
-    from cmrseg.training.recipe import Recipe
-    from cmrseg.zoo.legacy import ImportOptions, import_learner
+    from cmrseg.recipe import Recipe
+    from cmrseg.zoo.imported import ImportOptions, import_learner
 
     options = ImportOptions(
         architecture=arch,

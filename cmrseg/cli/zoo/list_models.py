@@ -12,7 +12,9 @@ if TYPE_CHECKING:
 
 def list_models() -> None:
     """All models of the zoo."""
-    from cmrseg.zoo.manifest import read_manifest
+    from cmrseg.problems import DataError
+    from cmrseg.zoo.manifest import imported_models, read_manifest
+    from cmrseg.zoo.model_file import read_spec
 
     # A table of eight columns would be broken within its words on most terminals.
     for entry in read_manifest().values():
@@ -20,6 +22,15 @@ def list_models() -> None:
         out.print(head, style="bold", markup=False)
         more = f"    {entry.architecture}; {_structures(entry)}; trained on {entry.trained_on}"
         out.print(more, markup=False)
+    for name, path in imported_models().items():
+        try:
+            spec = read_spec(path)
+        except DataError as error:
+            out.print(f"{name}: {error}", markup=False)
+            continue
+        out.print(f"{name}: imported, licence {spec.licence}", style="bold", markup=False)
+        segments = ", ".join(spec.labels[1:])
+        out.print(f"    {spec.architecture}; {segments}; recipe {spec.recipe}", markup=False)
     note("`cmrseg zoo show NAME` shows a card, `cmrseg zoo get NAME` fetches a remote model")
 
 

@@ -48,9 +48,9 @@ def publish(
     ] = False,
 ) -> None:
     """Measure a model, write its card, and send both to Zenodo (token in ZENODO_TOKEN)."""
-    from cmrseg.publish import find_account, prepare_release, upload_release
-    from cmrseg.zoo.deposit import SANDBOX, ZENODO
-    from cmrseg.zoo.release import About
+    from cmrseg.publishing.card import About
+    from cmrseg.publishing.deposit import SANDBOX, ZENODO
+    from cmrseg.publishing.release import find_account, prepare_release, upload_release
 
     api = SANDBOX if sandbox else ZENODO
     sends = (upload or publish_now) and not dry_run

@@ -46,6 +46,11 @@ def test_the_published_log_is_drawn(cmrseg, test_data, tmp_path):
     assert code == 0
     assert "starting point: 6 of 6 agree" in said
     assert "peak: 17 of 22 agree" in said
+    assert "loess peak: 20 of 22 agree; not TL2 v3 LV (paper 0.91, log 0.901), TL2 v3 MYO" in " ".join(
+        said.split()
+    )
+    assert "22 of 22 printed peaks are that of the log or of its loess curve" in " ".join(said.split())
+    assert (tmp_path / "fig6_loess.png").is_file()
 
 
 @pytest.mark.parametrize(

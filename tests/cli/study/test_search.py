@@ -5,8 +5,9 @@ import pytest
 from typer.testing import CliRunner
 
 from cmrseg.cli.study import app
-from cmrseg.studies import search as studies
-from cmrseg.studies.search import SCORE_COLUMNS, Scored
+from cmrseg.data.catalog import Catalog
+from cmrseg.experiments import search as studies
+from cmrseg.experiments.scoring import CHOSE, SCORE_COLUMNS, Examinations, Scored
 
 
 @pytest.fixture
@@ -22,24 +23,31 @@ def seen(monkeypatch):
         out.mkdir(parents=True, exist_ok=True)
         return Run()
 
-    def score(run, recipe, truth):
+    def score(run, config, examinations, options):
+        recipe = str(config.recipe)
         worse = 0.0 if "_CE_" in recipe else 1.0
         rows = [
-            (recipe, f"s{n}", "LV", metric, value, "")
+            (recipe, f"s{n}", "LV", metric, value, "", CHOSE)
             for n in range(3)
             for metric, value in (("ef_abs_error", 3 + n + worse), ("dice", 0.9 - worse / 10))
         ]
         return Scored(pd.DataFrame(rows, columns=list(SCORE_COLUMNS)), [])
 
     monkeypatch.setattr(studies, "train", train)
-    monkeypatch.setattr(studies, "_score", score)
+
+    def fixed(data, config, **settings):
+        catalog = Catalog(pd.DataFrame({"subject": ["s0", "s1", "s2"]}))
+        return Examinations(catalog, "the validation examinations of the data with masks")
+
+    monkeypatch.setattr(studies, "score_run", score)
+    monkeypatch.setattr(studies, "fixed_examinations", fixed)
     return configs
 
 
 @pytest.fixture
 def run(tmp_path):
     def call(*arguments):
-        given = ["search", "--data", tmp_path, "--out", tmp_path / "out", *arguments]
+        given = ["search", "--data", tmp_path / "data", "--out", tmp_path / "out", *arguments]
         return CliRunner(env={"COLUMNS": "80"}).invoke(app, [str(a) for a in given])
 
     return call
@@ -50,9 +58,12 @@ def test_the_steps_that_are_given_are_searched_and_shown_in_80_columns(run, seen
         "--from", "light2d_DICE_a_s4", "--step", "loss=DICE,CE", "--step", "augmentation=s3,s4", "--epochs", 2
     )
     assert result.exit_code == 0, result.output
-    tried = [config.recipe for config, _ in seen]
+    tried = [str(config.recipe) for config, _ in seen]
     assert tried == ["light2d_DICE_a_s4", "light2d_CE_a_s4", "light2d_CE_a_s3"]
     assert "best recipe: light2d_CE_a_s3" in result.output
+    said = " ".join(result.output.split())
+    assert "scored on the same 3 examinations: the validation examinations of the data with masks" in said
+    assert "Of these examinations 3 chose the epoch of the model" in said
     assert max(len(line) for line in result.output.splitlines() if line[:1] in "┏┃┡│└") <= 80
     assert all(sum(stage.epochs for stage in config.schedule) == 2 for config, _ in seen)
     for name in ("search.csv", "scores.csv", "search.png", "report.html"):
@@ -79,6 +90,7 @@ def test_confidence_sets_are_handed_to_the_training(run, seen, tmp_path):
         (("--step", "loss"), "at least one choice"),
         (("--recipes", "light2d_CE_a_s4", "--step", "loss=CE"), "either --recipes or --step"),
         (("--by", "luck"), "by must be one of"),
+        (("--on", "test"), "on must be all or validation"),
         (("--recipes", "r34_CE_p5"), "has 3 parts"),
     ],
 )

@@ -5,7 +5,7 @@ import errno
 import pytest
 
 from tests.cli.conftest import assert_one_sentence
-from tests.studies.conftest import _on_cpu, base, data  # noqa: F401
+from tests.experiments.conftest import _on_cpu, base, data  # noqa: F401
 
 
 @pytest.fixture
@@ -94,5 +94,5 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(subsets, tmp_path, monk
     def full(table, path):
         raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
-    monkeypatch.setattr("cmrseg.studies.transfer.write_table", full)
+    monkeypatch.setattr("cmrseg.experiments.transfer.write_table", full)
     assert_one_sentence(subsets("--plan", "--kinds", "subjects"), "no space left on the disk")

@@ -8,7 +8,7 @@ from tests.cli.conftest import assert_one_sentence
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("m.safetensors", b"weights", "is a model file already; use it as it is"),
+        ("m.safetensors", b"weights", "is no readable model file"),
         ("m.zip", b"no archive", "no whole ZIP archive"),
         ("m.pkl", b"no pickle", "no readable pickle"),
         ("m.pkl", b"", "is empty"),

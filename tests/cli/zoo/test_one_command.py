@@ -5,12 +5,13 @@ import hashlib
 import pytest
 import torch
 
-from cmrseg.demo import DemoSize, write_studies
 from cmrseg.phantom import SCANNERS
 from cmrseg.preprocess import Preprocessing
-from cmrseg.zoo import manifest, sources
+from cmrseg.workflows.demo import DemoSize, write_studies
+from cmrseg.zoo import manifest
 from cmrseg.zoo.manifest import read_entry
 from cmrseg.zoo.model_file import ModelSpec, build_net, save_model
+from cmrseg.zoo.zenodo import ZENODO
 from tests.cli.conftest import assert_one_sentence
 from tests.zoo.zenodo_server import serve
 
@@ -47,7 +48,7 @@ def zenodo(tmp_path, monkeypatch):
     monkeypatch.setattr(manifest, "read_manifest", lambda: {NAME: entry})
     with serve() as server:
         server.records[7] = {file.name: content}
-        monkeypatch.setitem(sources.ZENODO, "10.5281", server.url)
+        monkeypatch.setitem(ZENODO, "10.5281", server.url)
         yield server
 
 

@@ -5,7 +5,7 @@ from io import StringIO
 import pytest
 
 from tests.cli.conftest import assert_one_sentence
-from tests.test_publish import made, parts, zenodo  # noqa: F401 (fixtures)
+from tests.publishing.test_release import made, parts, zenodo  # noqa: F401 (fixtures)
 
 TOKEN = "secret-of-these-tests"
 

@@ -1,0 +1,143 @@
+"""What a person may say of a training run, spelled once for all commands that train."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cmrseg.labels import parse_structures
+from cmrseg.training.options import TrainOptions
+
+_OPTIONS: dict[str, Any] = {
+    "file": Annotated[Path | None, typer.Option("--config", help="train.toml with further settings.")],
+    "labels": Annotated[
+        str | None,
+        typer.Option(
+            help="Label scheme of the masks: acdc, mnms, cmr-seg-tl, or LV=1,MYO=2,RV=3; "
+            "one for each of several data sets: acdc+mnms."
+        ),
+    ],
+    "augmentation": Annotated[
+        str | None,
+        typer.Option(help="s1, s2, s3 or s4; by default s4 for light nets, else the base model's."),
+    ],
+    "architecture": Annotated[
+        str | None,
+        typer.Option(help="light3d goes on from a light2d model with whole stacks; else the base model's."),
+    ],
+    "drop": Annotated[
+        bool, typer.Option("--drop", help="Drop structures of the base model that the data do not contour.")
+    ],
+    "imagenet": Annotated[
+        Path | None, typer.Option(help="File of ImageNet weights (torchvision keys) to start from.")
+    ],
+    "random": Annotated[
+        bool, typer.Option("--random", help="Start from random instead of ImageNet weights.")
+    ],
+    "epochs": Annotated[int | None, typer.Option(min=1, help="Epochs in all, shared among the stages.")],
+    "lr": Annotated[float | None, typer.Option(help="Largest learning rate, of every stage.")],
+    "batch_size": Annotated[int | None, typer.Option(min=1, help="Images per batch.")],
+    "neighbours": Annotated[
+        int | None, typer.Option(help="Neighbouring slices given as channels (light2d; odd).")
+    ],
+    "seed": Annotated[int | None, typer.Option(help="Of weights, order, augmentation and random splits.")],
+    "subset": Annotated[
+        str | None,
+        typer.Option(metavar="FILE:NAME", help="Train on a subset of the training images: subsets.tsv:v3."),
+    ],
+    "weights": Annotated[
+        str | None,
+        typer.Option(
+            help="Epoch that becomes the model: best (of the validation Dice, our choice) or last "
+            "(the paper's)."
+        ),
+    ],
+    "structures": Annotated[
+        str | None,
+        typer.Option(metavar="LV,MYO", help="Use these contours only; the others become background."),
+    ],
+    "shares": Annotated[
+        str | None,
+        typer.Option(
+            metavar="2,1", help="How often each of several data sets is drawn; by default as it is."
+        ),
+    ],
+    "region_sampling": Annotated[
+        float | None,
+        typer.Option(
+            metavar="RATIO",
+            help="Draw slices of base and apex more often than the middle: 4 (low) or 20 (high).",
+        ),
+    ],
+}
+Command = Callable[..., None]
+
+
+def takes_training_options(*names: str) -> Callable[[Command], Command]:
+    """Give a command some options of a training; it gets them in its parameter ``options``.
+
+    Parameters
+    ----------
+    names
+        Of the options, in the order of the help.
+    """
+
+    def decorate(command: Command) -> Command:
+        signature = inspect.signature(command, eval_str=True)
+        own = [p.replace(kind=p.KEYWORD_ONLY) for p in signature.parameters.values() if p.name != "options"]
+        more = [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=False if name in ("drop", "random") else None,
+                annotation=_OPTIONS[name],
+            )
+            for name in names
+        ]
+
+        @wraps(command)
+        def run(**given: Any) -> None:
+            said = {name: given.pop(name) for name in names}
+            command(**given, options=_options(**said))
+
+        run.__signature__ = signature.replace(parameters=[*own, *more])  # type: ignore[attr-defined]
+        run.__annotations__ = {p.name: p.annotation for p in (*own, *more)}
+        return run
+
+    return decorate
+
+
+def _options(
+    *,
+    imagenet: Path | None = None,
+    random: bool = False,
+    drop: bool = False,
+    structures: str | None = None,
+    shares: str | None = None,
+    **same: Any,
+) -> TrainOptions:
+    """The options from what was typed."""
+    if random and imagenet:
+        raise ValueError("name either --imagenet or --random, not both")
+    return TrainOptions(
+        start="random" if random else str(imagenet) if imagenet else None,
+        keep_structures=False if drop else None,
+        structures=parse_structures(structures) if structures else None,
+        shares=_numbers(shares) if shares else None,
+        **same,
+    )
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    """Numbers with commas between them."""
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise ValueError(
+            f"--shares must be numbers with commas between them, such as 2,1; got {text}"
+        ) from None

@@ -1,0 +1,1 @@
+"""Many training runs: the parameter search, and transfer learning with subset sizes."""

@@ -1,1 +1,0 @@
-"""Studies over many training runs: the parameter search, and transfer learning with subset sizes."""

@@ -1,0 +1,1 @@
+"""What a command does, step by step, in the order in which a person would tell it."""

@@ -1,0 +1,258 @@
+"""One curated study on its way to a report: mask, analysis, files, and what they were made from."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from datetime import date
+from pathlib import Path
+from time import perf_counter
+
+import pandas as pd
+
+from cmrseg import __version__
+from cmrseg.cine import Cine
+from cmrseg.curation.run import Options as CurationOptions
+from cmrseg.curation.run import Planes
+from cmrseg.examination.analyse import analyse
+from cmrseg.examination.cohort import cohort_row
+from cmrseg.examination.facts import PatientFacts, read_facts
+from cmrseg.examination.files import DicomSources, write_study
+from cmrseg.examination.findings import Findings
+from cmrseg.examination.result import (
+    CINE,
+    MASK,
+    ExaminationResult,
+    is_corrected,
+    is_finished,
+    read_result,
+    write_result,
+)
+from cmrseg.examination.trust import TrustInput
+from cmrseg.io.checksum import sha256_of
+from cmrseg.io.images import load_image
+from cmrseg.io.own_masks import origin, put_aside, save_own_mask
+from cmrseg.labels import Label
+from cmrseg.metrics.volumes import VOLUME_COLUMNS, ed_es_frames, pixel_curve
+from cmrseg.parallel import Progress
+from cmrseg.predict import Network, Options, open_network, study_segmenter
+from cmrseg.problems import Problem
+from cmrseg.tasks.segmentation.corrected import read_corrected, short_name
+from cmrseg.tasks.segmentation.from_network import Segmentation
+from cmrseg.zoo.domain import TrainingDomain, read_domain
+from cmrseg.zoo.manifest import resolve
+from cmrseg.zoo.resolved import ModelName
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """How studies are read, segmented and measured.
+
+    Attributes
+    ----------
+    masks, curation
+        How masks are made, and how short-axis cines are made of DICOM files.
+    facts
+        What the user says of the patient; it counts before what the headers say.
+    """
+
+    masks: Options = field(default_factory=Options)
+    curation: CurationOptions = field(default_factory=CurationOptions)
+    facts: PatientFacts = field(default_factory=PatientFacts)
+
+
+class Clock:
+    """Seconds by step."""
+
+    def __init__(self) -> None:
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+
+    @contextmanager
+    def __call__(self, step: str) -> Iterator[None]:
+        """Count the time of a block."""
+        start = perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[step] += perf_counter() - start
+
+
+@dataclass(frozen=True)
+class Maker:
+    """A model and how it is used, the same for all studies of a run.
+
+    Attributes
+    ----------
+    network
+        The model, ready to be asked.
+    model
+        What is told of it: name, checksum, recipe, what computes it.
+    domain
+        What it was trained on, where that is known.
+    options, clock
+        Of the run.
+    """
+
+    network: Network
+    model: dict[str, str]
+    domain: TrainingDomain | None
+    options: ReportOptions
+    clock: Clock
+
+
+def load_maker(model: ModelName, options: ReportOptions, clock: Clock) -> Maker:
+    """A model of the zoo or of a file, ready for studies."""
+    # A run always goes on: what was asked of it in that regard is no setting of the masks.
+    options = replace(options, masks=replace(options.masks, resume=False))
+    model = resolve(model)
+    network = open_network(model, options.masks)
+    spec = network.spec
+    told = {
+        "name": spec.name,
+        "recipe": spec.recipe,
+        "sha256": model.sha256,
+        "licence": spec.licence,
+        "computed by": network.runtime,
+    }
+    return Maker(network, told, read_domain(model), options, clock)
+
+
+def report_study(
+    folder: Path,
+    planes: Planes,
+    problems: Sequence[Problem],
+    maker: Maker,
+    progress: Progress | None = None,
+) -> ExaminationResult:
+    """Segment, measure and report one curated study, unless an earlier run has done just that.
+
+    Parameters
+    ----------
+    folder
+        Of the study, with its cine.
+    planes
+        Files that the cine comes from.
+    problems
+        What curation reported of the study.
+    maker
+        Model and options.
+    progress
+        Told of the parts of the cine that are segmented.
+
+    Returns
+    -------
+    Rows of the tables, and what could not be written.
+
+    Raises
+    ------
+    DataError
+        If the cine or a corrected mask cannot be used.
+    """
+    digest, before = _digest(folder, maker), read_result(folder)
+    if before is not None and is_finished(before, folder, digest):
+        return before
+    with maker.clock("reading"):
+        image = load_image(folder / CINE)
+        first = (path for (_, frame), (path, _) in planes.items() if frame == 0)
+        told = read_facts(first, cycle_ms=image.duration_ms)
+    mask, agreement, result = _mask(image, folder, digest, before, maker, progress)
+    with maker.clock("measuring"):
+        segmented = TrustInput(
+            image,
+            mask,
+            *ed_es_frames(pixel_curve(mask.array, Label.LV), smooth=True),
+            structures=maker.network.spec.label_ids[1:],
+            agreement=agreement,
+            facts=maker.options.facts.or_else(told),
+            header_rate_bpm=told.heart_rate_bpm,
+            domain=maker.domain,
+            problems=problems,
+        )
+        analysis = analyse(folder.name, segmented, provenance=_provenance(maker, corrected=result.corrected))
+    with maker.clock("files"):
+        pseudonym = None if maker.options.curation.tell else folder.name
+        dicom = DicomSources(planes, pseudonym, corrected=result.corrected) if planes else None
+        found = write_study(analysis, folder, dicom=dicom, cohort="../index.html")
+    result = replace(_measured(result, analysis), problems=(*result.problems, *found))
+    write_result(result, folder)
+    return result
+
+
+def _mask(
+    image: Cine,
+    folder: Path,
+    digest: str,
+    before: ExaminationResult | None,
+    maker: Maker,
+    progress: Progress | None,
+) -> tuple[Cine, pd.DataFrame | None, ExaminationResult]:
+    """The mask of a study: the one that a person corrected, or a new one, which is written."""
+    path = folder / MASK
+
+    def segmented() -> Segmentation:
+        with maker.clock("segmentation"):
+            return study_segmenter(maker.network, maker.options.masks)(image, progress)
+
+    if is_corrected(before, folder):
+        corrected = read_corrected(path, image, lambda: segmented().mask)
+        notes = (
+            f"{short_name(path)} was changed by a person: kept and measured{_in_brackets(corrected.told)}",
+        )
+        return corrected.mask, None, ExaminationResult(digest, sha256_of([path]), corrected=True, notes=notes)
+    found = segmented()
+    with maker.clock("files"):
+        aside = put_aside(path) if before is None and origin(path) == "unknown" else None
+        save_own_mask(found.mask, path)
+        result = ExaminationResult(digest, sha256_of([path]), problems=_put_aside(aside))
+        write_result(result, folder)
+    return found.mask, found.agreement, result
+
+
+def _in_brackets(text: str) -> str:
+    """A text after others, where there is one."""
+    return f" ({text})" if text else ""
+
+
+def _put_aside(aside: Path | None) -> tuple[Problem, ...]:
+    """What is told of a mask that was there before."""
+    if aside is None:
+        return ()
+    reason = "this program did not write it for this study; give it the name back to have it measured"
+    return (Problem(aside.parent.name, "mask of unknown origin", "put aside", aside.name, reason),)
+
+
+def _measured(result: ExaminationResult, analysis: Findings) -> ExaminationResult:
+    """The result with its rows of the tables."""
+    volumes = analysis.curves.assign(study=analysis.study)[list(VOLUME_COLUMNS)]
+    return replace(result, cohort=cohort_row(analysis), volumes=volumes.to_dict("records"))
+
+
+def _digest(folder: Path, maker: Maker) -> str:
+    """Changes with the images, the model, the settings and the program."""
+    options = maker.options
+    told = (
+        __version__,
+        sha256_of([folder / CINE]),
+        maker.model,
+        maker.domain and asdict(maker.domain),
+        asdict(options.masks),
+        asdict(options.facts),
+        options.curation.tell,
+    )
+    return hashlib.sha256(json.dumps(told, default=str).encode()).hexdigest()
+
+
+def _provenance(maker: Maker, *, corrected: bool) -> dict[str, object]:
+    """What the numbers of a study come from."""
+    mask = "corrected by a person" if corrected else "by the model"
+    return {
+        "cmrseg": __version__,
+        "made on": date.today().isoformat(),
+        "mask": mask,
+        "model": maker.model,
+        "settings": {name: value for name, value in asdict(maker.options.masks).items() if name != "resume"},
+    }

@@ -1,0 +1,96 @@
+"""What `cmrseg study` does: experiments over many training runs, and what they show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from cmrseg.experiments import search as parameters
+from cmrseg.experiments.curves import join_logs, read_training_log, run_table, with_smoothed
+from cmrseg.experiments.curves_report import Curves, curves_report
+from cmrseg.experiments.planning import planning_table
+from cmrseg.experiments.printed import beside, read_printed
+from cmrseg.experiments.recommendation import recommendation
+from cmrseg.experiments.search_report import search_report
+from cmrseg.experiments.transfer import LOG_FILE, transfer_study
+from cmrseg.experiments.transfer_plan import TransferSetup
+from cmrseg.experiments.transfer_report import TransferAnswer, said_of, transfer_report
+from cmrseg.io.in_use import works_in
+from cmrseg.report.write import write
+from cmrseg.training.log import Listener
+
+
+@works_in("out", "study subsets")
+def subsets(
+    data: Path,
+    out: Path,
+    *,
+    setup: TransferSetup | None = None,
+    jobs: int = 1,
+    scheduler: str | None = None,
+    listener: Listener | None = None,
+) -> TransferAnswer:
+    """What transfer gains and how many subjects to contour: `transfer_study`, then tables and a report.
+
+    Parameters
+    ----------
+    data, out, setup, jobs, scheduler, listener
+        As for `cmrseg.experiments.transfer.transfer_study`. ``out`` also gets ``planning.csv``, ``gain.csv``,
+        ``runs.csv``, ``curves.csv``, ``planning.png``, ``fig5.png``, ``fig6.png``, ``fig6_raw.png`` and
+        ``report.html``, and with a second reader ``reader.csv``.
+    """
+    setup = setup or TransferSetup()
+    study = transfer_study(data, out, setup=setup, jobs=jobs, scheduler=scheduler, listener=listener)
+    answer = recommendation(study.scores, within=setup.within)
+    found = TransferAnswer(study, planning_table(study.scores), answer)
+    log = with_smoothed(read_training_log(out / LOG_FILE))
+    write(transfer_report(found, log, out, {"data": data, **said_of(setup)}), out)
+    return found
+
+
+@works_in("out", "study search")
+def search(
+    data: Path,
+    out: Path,
+    *,
+    start: str = parameters.PAPER_START,
+    steps: Sequence[parameters.Step] = parameters.PAPER_STEPS,
+    setup: parameters.SearchSetup | None = None,
+    listener: Listener | None = None,
+) -> parameters.SearchRun:
+    """The best recipe, see `cmrseg.experiments.search.search`; then ``search.png`` and ``report.html``."""
+    setup = setup or parameters.SearchSetup()
+    run = parameters.search(data, out, start=start, steps=steps, setup=setup, listener=listener)
+    write(search_report(run, setup), out)
+    return run
+
+
+@works_in("out", "study curves")
+def curves(
+    logs: Sequence[Path], out: Path, *, subsets: Path | None = None, paper: Path | None = None
+) -> Curves:
+    """Draw the learning curves of a study and write all files.
+
+    Parameters
+    ----------
+    logs
+        Combined logs, see `cmrseg.experiments.curves.read_training_log`.
+    out
+        Folder for ``curves.csv`` (the log, raw and smoothed), ``runs.csv``, ``seeds.csv`` (mean and range
+        over seeds), ``beside.csv`` (only with a paper), ``fig6.png``, ``fig6_loess.png``, ``fig6_raw.png``
+        and ``report.html``.
+    subsets
+        Table of the subsets.
+    paper
+        Printed numbers, see `cmrseg.experiments.printed.read_printed`.
+
+    Raises
+    ------
+    DataError
+        If a log or table cannot be used.
+    """
+    log = with_smoothed(join_logs([read_training_log(path, subsets) for path in logs]))
+    runs = run_table(log)
+    found = Curves(log, runs, None if paper is None else beside(runs, read_printed(paper)))
+    write(curves_report(found, {"logs": ", ".join(map(str, logs)), "subsets": subsets, "paper": paper}), out)
+    return found

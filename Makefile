@@ -1,5 +1,6 @@
-# make demo    the whole chain on synthetic studies     make lint       ruff
-# make test    lint, notebooks, tests                   make format     let ruff and nbdev-clean mend files
+# make demo    the whole chain on synthetic studies     make lint       ruff; make types: mypy
+# make test    lint, types, notebooks, docs, tests      make format     let ruff and nbdev-clean mend files
+# make docs    the documentation site, in site/
 # make clean   remove caches and build products         make distclean  ... and the environment
 #
 # The first call installs the pinned versions into .venv; later calls start at once. pip's own settings
@@ -13,29 +14,38 @@ SHELL := bash
 
 PYTHON ?= python3
 WORKERS ?= 2
-PYTEST_ARGS ?= -n $(WORKERS) --dist loadfile
+PYTEST_ARGS ?= -n $(WORKERS) --dist loadfile -rs
 
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+DOCS_INSTALLED := $(VENV)/.docs-installed
 
 # Test workers share the cores; without this each of them would start a thread per core.
 test notebooks pytest: export OMP_NUM_THREADS ?= 1
 export MPLBACKEND ?= agg
 
-.PHONY: demo test lint notebooks pytest format install clean distclean
+.PHONY: demo test lint types notebooks docs pytest format install clean distclean
 
 demo: install
 	$(BIN)/cmrseg demo $(DEMO_ARGS)
 
-test: lint notebooks pytest
+test: lint types notebooks docs pytest
 
 lint: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+# A minute without its cache, seconds with it.
+types: install
+	$(BIN)/mypy
+
 notebooks: install
 	$(BIN)/nbdev-test nbs --n-workers $(WORKERS) --timing
+
+# Strict: a broken link, a page that the navigation does not name, or a docstring that contradicts its signature fails.
+docs: $(DOCS_INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 pytest: install
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
@@ -61,8 +71,14 @@ $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	  || { echo "the installation failed (see pip's message above); mend the cause and run make again" >&2; exit 1; }
 	@touch $@
 
+$(DOCS_INSTALLED): $(INSTALLED)
+	@echo "installing what builds the documentation into $(VENV)"
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]' \
+	  || { echo "the installation failed (see pip's message above); mend the cause and run make docs again" >&2; exit 1; }
+	@touch $@
+
 clean:
-	rm -rf build dist *.egg-info .pytest_cache .ruff_cache
+	rm -rf build dist site *.egg-info .pytest_cache .ruff_cache .mypy_cache
 	find cmrseg tests nbs benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 	find cmrseg tests nbs benchmarks -name .ipynb_checkpoints -type d -prune -exec rm -rf {} +
 

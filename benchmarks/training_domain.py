@@ -11,8 +11,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from cmrseg.analysis.domain import measure_domain, write_domain
 from cmrseg.data.catalog import read_catalog
+from cmrseg.zoo.domain import measure_domain, write_domain
 
 
 def main() -> None:

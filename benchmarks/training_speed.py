@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -21,7 +22,7 @@ from cmrseg.losses import get_loss
 from cmrseg.models import get_architecture
 from cmrseg.phantom import SCANNERS, make_study, random_spec
 from cmrseg.preprocess import Preprocessing
-from cmrseg.training.config import base_config
+from cmrseg.training.config import train_config
 from cmrseg.training.images import read_training_images
 from cmrseg.training.learner import build_learner
 from cmrseg.training.loaders import field_size, make_loaders
@@ -51,7 +52,7 @@ def write_png(root: Path, subjects: int = 6) -> Path:
 def stock(root: Path) -> Learner:
     """fastai as its documentation shows it."""
     augment = aug_transforms(
-        do_flip=True, max_rotate=90, max_zoom=1.2, max_lighting=0.4, max_warp=0, pad_mode=PadMode.Zeros
+        do_flip=True, max_rotate=90, max_zoom=1.2, max_lighting=0.4, pad_mode=PadMode.Zeros
     )
     loaders = SegmentationDataLoaders.from_label_func(
         root,
@@ -70,8 +71,8 @@ def stock(root: Path) -> Learner:
 
 def ours(root: Path) -> Learner:
     """The same network, images and augmentation through cmrseg."""
-    config = base_config(
-        "light2d_CE_png_s2",
+    config = replace(
+        train_config("light2d_CE_png_s2"),
         preprocessing=Preprocessing(pixel_mm=None, size=SIZE, neighbours=3),
         batch_size=BATCH,
     )
@@ -80,7 +81,7 @@ def ours(root: Path) -> Learner:
         read_training_images(catalog.select([s]), config.preprocessing, field_px=field_size(config))
         for s in ("train", "val")
     ]
-    spec = ModelSpec(config.recipe, "light2d", NAMES[:3], config.preprocessing, config.recipe)
+    spec = ModelSpec(str(config.recipe), "light2d", NAMES[:3], config.preprocessing, str(config.recipe))
     return build_learner(Model(spec, build_net(spec)), make_loaders(*images, config), config)
 
 

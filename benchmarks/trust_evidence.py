@@ -1,4 +1,4 @@
-"""Do the flags of cmrseg/analysis/trust.py go along with bad masks? Dice by level, on good and spoilt images.
+"""Do the flags of examination/trust.py go along with bad masks? Dice by level, on good and spoilt images.
 
     python benchmarks/trust_evidence.py DATA --out benchmarks/trust_evidence.tsv
 
@@ -18,17 +18,18 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cmrseg.analysis.domain import read_domain
-from cmrseg.analysis.function import end_frames
-from cmrseg.analysis.trust import TrustInput, check
-from cmrseg.analysis.trust_context import flip_agreement
 from cmrseg.cine import Cine
 from cmrseg.data.catalog import VolumeRef, read_catalog
 from cmrseg.data.distortions import DISTORTIONS, Distortion, distort, restore_mask
 from cmrseg.evaluation.robustness import load_contoured
+from cmrseg.examination.trust import TrustInput, check
+from cmrseg.examination.trust_context import flip_agreement
 from cmrseg.io.atomic import write_table
+from cmrseg.labels import Label
 from cmrseg.metrics.overlap import confusion_counts, dice
+from cmrseg.metrics.volumes import ed_es_frames, pixel_curve
 from cmrseg.predict import study_segmenter
+from cmrseg.zoo.domain import read_domain
 from cmrseg.zoo.manifest import DEFAULT_MODEL, load_model, model_path
 
 SPOILT = (
@@ -65,7 +66,7 @@ class Judge:
         image = distort(native, distortion, level) if distortion else native
         found = self.segment(image)
         back = restore_mask(found.mask, distortion, level, native) if distortion else found.mask
-        ed, es = end_frames(found.mask)
+        ed, es = ed_es_frames(pixel_curve(found.mask.array, Label.LV), smooth=True)
         study = TrustInput(image, found.mask, ed, es, agreement=found.agreement, domain=self.domain)
         flags, agreement = check(study), flip_agreement(study)
         names = {one: [f.check for f in flags if f.level == one] for one in ("red", "amber")}

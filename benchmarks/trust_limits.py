@@ -1,4 +1,4 @@
-"""What good masks show: the table behind the limits in cmrseg/analysis/trust_input.py.
+"""What good masks show: the table behind the limits in cmrseg/examination/trust_input.py.
 
     cmrseg predict DATA/acdc PREDICTED --fast
     python benchmarks/trust_limits.py DATA REFERENCE PREDICTED --out benchmarks/trust_limits.tsv
@@ -20,16 +20,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from cmrseg.analysis.function import end_slices
-from cmrseg.analysis.trust_input import LEVELS, LIMITS, TrustInput
 from cmrseg.cine import Cine
 from cmrseg.data.catalog import load_volume_mask, prediction_path, read_catalog
 from cmrseg.data.tables import image_places, read_published
 from cmrseg.data.truth import true_volumes_for, usable_true_volumes
+from cmrseg.examination.function import end_slices
+from cmrseg.examination.trust_input import LEVELS, LIMITS, TrustInput
 from cmrseg.io.atomic import write_table
 from cmrseg.io.images import load_mask
 from cmrseg.labels import Label
-from cmrseg.metrics.cycle import MIN_FRAMES, smooth_cycle
+from cmrseg.metrics.cycle import MIN_FRAMES
 from cmrseg.metrics.overlap import confusion_counts, dice
 from cmrseg.metrics.plausibility import count_minima, curve_deviation, exposed_share, gaps, pieces, variation
 from cmrseg.metrics.volumes import ed_es_frames, ejection_fraction
@@ -55,7 +55,7 @@ def stack_of(areas: np.ndarray) -> Cine:
 def curve_values(lv: np.ndarray, myo: np.ndarray) -> dict[str, float]:
     """Values of a whole cycle, from pixels ``(z, t)``."""
     volume = lv.sum(axis=0).astype(float)
-    ed, es = ed_es_frames(smooth_cycle(volume))
+    ed, es = ed_es_frames(volume, smooth=True)
     ends = end_slices(stack_of(lv), ed)
     return {
         "LV curve": np.abs(curve_deviation(volume)).max(),
@@ -70,7 +70,7 @@ def curve_values(lv: np.ndarray, myo: np.ndarray) -> dict[str, float]:
 def mask_values(mask: Cine) -> dict[str, float]:
     """Values of end-diastole and end-systole."""
     volume = np.count_nonzero(mask.array == Label.LV, axis=(0, 1, 2))
-    study = TrustInput(mask, mask, *ed_es_frames(volume))
+    study = TrustInput(mask, mask, *ed_es_frames(volume, smooth=False))
     lv, myo, rv = (study.curve(s) for s in (Label.LV, Label.MYO, Label.RV))
     strokes = [curve[study.ed] - curve[study.es] for curve in (lv, rv)]
     parts = {f"{n} pieces": pieces(np.isin(study.labels, labels)) for n, labels in PARTS.items()}

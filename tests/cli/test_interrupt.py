@@ -69,6 +69,14 @@ WORK = {
 }
 
 
+@pytest.fixture(autouse=True, scope="module")
+def listens():
+    """These tests and what they start hear Ctrl-C, although a shell may have them in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def stopped(process, whole_group=True):
     """Seconds to the end after Ctrl-C, and what was said; nobody of the group is left."""
     begun = time.monotonic()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from inspect import signature
 
 import torch
 from monai.losses import DiceLoss, FocalLoss, GeneralizedDiceLoss
@@ -128,6 +129,9 @@ def log_dice(
 ) -> Tensor:
     """Log-Dice loss ``sum_i w_i log(2 - dice_i)``, the overlap taken over the whole batch.
 
+    The poster prints the overlap without the factor 2 of Dice, ``sum t p / sum (t + p)``: a perfect mask
+    would have 1/2 and cost log 1.5. Here it has a Dice of 1 and costs nothing.
+
     Parameters
     ----------
     logits
@@ -180,7 +184,13 @@ def soft_dice(logits: Tensor, targets: Tensor, *, smooth: float = 1.0) -> Tensor
 
 
 def hybrid(
-    logits: Tensor, targets: Tensor, *, log: bool = False, dice_weight: float = 1.0, ce_weight: float = 1.0
+    logits: Tensor,
+    targets: Tensor,
+    *,
+    log: bool = False,
+    dice_weight: float = 1.0,
+    ce_weight: float = 1.0,
+    class_weights: Sequence[float] | None = None,
 ) -> Tensor:
     """Cross entropy plus a Dice loss.
 
@@ -194,16 +204,25 @@ def hybrid(
         Use `log_dice` of all classes instead of ``1 - dice`` of the structures.
     dice_weight, ce_weight
         Weights of the two terms.
+    class_weights
+        One weight per class, background included, of both terms.
 
     Returns
     -------
     Scalar loss.
+
+    References
+    ----------
+    Patravali, Jain, Chilamkurthy, STACOM 2017, doi:10.1007/978-3-319-75541-0_14 (with ``log``).
     """
-    dice = log_dice(logits, targets) if log else dice_of_structures(logits, targets)
-    return ce_weight * cross_entropy(logits, targets) + dice_weight * dice
+    dice = log_dice if log else dice_of_structures
+    ce = cross_entropy(logits, targets, class_weights=class_weights)
+    return ce_weight * ce + dice_weight * dice(logits, targets, class_weights=class_weights)
 
 
-def dice_of_structures(logits: Tensor, targets: Tensor) -> Tensor:
+def dice_of_structures(
+    logits: Tensor, targets: Tensor, *, class_weights: Sequence[float] | None = None
+) -> Tensor:
     """``1 - dice`` averaged over the classes but background, over the whole batch.
 
     Parameters
@@ -212,14 +231,23 @@ def dice_of_structures(logits: Tensor, targets: Tensor) -> Tensor:
         Shape ``(b, c, h, w)``.
     targets
         Label ids, shape ``(b, h, w)``.
+    class_weights
+        One weight per class; that of the background has no part in the average.
 
     Returns
     -------
     Scalar loss in [0, 1].
     """
     logits, targets = _plain(logits, targets)
+    weights = _weights(class_weights, logits)
     loss = DiceLoss(
-        include_background=False, to_onehot_y=True, softmax=True, batch=True, smooth_nr=1.0, smooth_dr=1.0
+        include_background=False,
+        to_onehot_y=True,
+        softmax=True,
+        batch=True,
+        smooth_nr=1.0,
+        smooth_dr=1.0,
+        weight=None if weights is None else weights[1:] / weights[1:].mean(),
     )
     return loss(logits, targets[:, None])
 
@@ -235,13 +263,15 @@ LOSSES: dict[str, Loss] = {
 }
 
 
-def get_loss(name: str) -> Loss:
+def get_loss(name: str, class_weights: Sequence[float] | None = None) -> Loss:
     """Loss by the name that a recipe uses.
 
     Parameters
     ----------
     name
         Key of `LOSSES`.
+    class_weights
+        One weight per class, background included; all classes count alike when None.
 
     Returns
     -------
@@ -250,11 +280,20 @@ def get_loss(name: str) -> Loss:
     Raises
     ------
     ValueError
-        If there is no such loss; near matches are named.
+        If there is no such loss (near matches are named), or it takes no weights.
     """
     if name not in LOSSES:
         raise ValueError(f"unknown loss '{name}'; {near_matches(name, list(LOSSES))}")
-    return LOSSES[name]
+    if class_weights is None:
+        return LOSSES[name]
+    if name not in (weighted := [key for key, loss in LOSSES.items() if takes_weights(loss)]):
+        raise ValueError(f"the loss {name} takes no class_weights; {', '.join(weighted)} do")
+    return partial(LOSSES[name], class_weights=class_weights)
+
+
+def takes_weights(loss: Loss) -> bool:
+    """Whether the classes of a loss can be weighted."""
+    return "class_weights" in signature(loss).parameters
 
 
 def _plain(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

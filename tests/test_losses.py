@@ -17,6 +17,8 @@ from cmrseg.losses import (
     log_dice,
     soft_dice,
 )
+from cmrseg.partial_labels import PADDING
+from cmrseg.tasks.segmentation.training import SegmentationLoss
 
 CLASSES = 4
 
@@ -99,6 +101,51 @@ def test_log_dice_weights_its_classes(targets):
     half[0, 1, :2] = 0
     loss = log_dice(certain(half), targets, class_weights=(0, 2, 0, 0), smooth=0.0)
     assert loss.item() == pytest.approx(2 * math.log(2 - 2 / 3))
+
+
+def test_a_perfect_mask_has_a_dice_of_1_and_not_of_a_half_as_in_the_posters_formula(targets):
+    truth = torch.nn.functional.one_hot(targets, CLASSES).float()
+    printed = (truth * truth).sum(dim=(0, 1, 2)) / (truth + truth).sum(dim=(0, 1, 2))
+    assert torch.log(2 - printed).mean().item() == pytest.approx(math.log(1.5))
+    assert log_dice(certain(targets), targets).item() == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("volume", [False, True])
+@pytest.mark.parametrize("name", ["CE", "logDICE", "hybrid", "hybridlog"])
+def test_weighted_losses_have_their_closed_form_in_2d_and_3d(name, volume):
+    """Class 1 of 2 pixels is undecided (p = 1/2 of 0 and 1), classes 0 and 2 of 4 and 2 are certain."""
+    targets = torch.tensor([[0, 0, 0, 0], [1, 1, 2, 2]])[None]
+    logits = 50.0 * torch.nn.functional.one_hot(targets, 3).permute(0, 3, 1, 2)
+    logits[:, 0][targets == 1] = 50.0
+    weights = (0.2, 0.5, 0.3)
+    ce = 0.5 * 2 * math.log(2) / (0.2 * 4 + 0.5 * 2 + 0.3 * 2)
+    dice = ((2 * 4 + 1) / (5 + 4 + 1), (2 * 1 + 1) / (1 + 2 + 1), 1)
+    log = sum(w * math.log(2 - d) for w, d in zip(weights, dice, strict=True))
+    plain = 0.5 * (1 - dice[1]) / (0.5 + 0.3)
+    expected = {"CE": ce, "logDICE": log, "hybrid": ce + plain, "hybridlog": ce + log}[name]
+    loss = SegmentationLoss(name, weights)
+    if volume:  # as two slices, and one that only fills the stack up
+        logits, targets = (
+            torch.stack([t[..., :2], t[..., 2:], t[..., 2:]], dim=-3) for t in (logits, targets)
+        )
+        targets[:, 2] = PADDING
+    assert loss(logits, targets).item() == pytest.approx(expected, abs=1e-5)
+
+
+def test_equal_weights_are_none():
+    torch.manual_seed(0)
+    logits, targets = torch.randn(2, CLASSES, 8, 8), torch.randint(0, CLASSES, (2, 8, 8))
+    for name in ("CE", "logDICE", "hybrid", "hybridlog"):
+        torch.testing.assert_close(
+            get_loss(name, (0.25,) * CLASSES)(logits, targets), get_loss(name)(logits, targets)
+        )
+
+
+def test_a_loss_that_weighs_its_classes_itself_takes_no_weights():
+    with pytest.raises(
+        ValueError, match="loss DICE takes no class_weights; CE, logDICE, hybrid, hybridlog do"
+    ):
+        get_loss("DICE", (1, 1, 1, 1))
 
 
 def test_generalised_dice_weighs_the_classes_of_every_image_as_the_authors():

@@ -74,6 +74,13 @@ _OPTIONS: dict[str, Any] = {
             help="Draw slices of base and apex more often than the middle: 4 (low) or 20 (high).",
         ),
     ],
+    "class_weights": Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME=WEIGHT,...",
+            help="Weights of classes in the loss: BACKGROUND=0.1,LV=0.3,MYO=0.3,RV=0.3; by default alike.",
+        ),
+    ],
 }
 Command = Callable[..., None]
 
@@ -119,6 +126,7 @@ def _options(
     drop: bool = False,
     structures: str | None = None,
     shares: str | None = None,
+    class_weights: str | None = None,
     **same: Any,
 ) -> TrainOptions:
     """The options from what was typed."""
@@ -129,6 +137,7 @@ def _options(
         keep_structures=False if drop else None,
         structures=parse_structures(structures) if structures else None,
         shares=_numbers(shares) if shares else None,
+        class_weights=_weights(class_weights) if class_weights else None,
         **same,
     )
 
@@ -140,4 +149,15 @@ def _numbers(text: str) -> tuple[float, ...]:
     except ValueError:
         raise ValueError(
             f"--shares must be numbers with commas between them, such as 2,1; got {text}"
+        ) from None
+
+
+def _weights(text: str) -> dict[str, float]:
+    """Numbers by the names of classes."""
+    try:
+        parts = [part.partition("=") for part in text.split(",")]
+        return {name.strip().upper(): float(weight) for name, _, weight in parts}
+    except ValueError:
+        raise ValueError(
+            f"--class-weights must be names with numbers, such as BACKGROUND=0.1,LV=0.3,RV=0.3; got {text}"
         ) from None

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+KERNELS = ("mean", "centre")
 _UPSAMPLING = {"bilinear": "trilinear", "nearest": "nearest"}
 
 
@@ -27,9 +28,11 @@ class InflatedConv(nn.Conv3d):
         2D convolution that it looks like in every slice of a stack of equal ones.
     depth
         Length of its kernel across slices; that of a kernel of one pixel stays 1.
+    kernel
+        As of `inflate`.
     """
 
-    def __init__(self, layer: nn.Conv2d, depth: int) -> None:
+    def __init__(self, layer: nn.Conv2d, depth: int, kernel: str = "mean") -> None:
         depth = 1 if layer.kernel_size == (1, 1) else depth
         super().__init__(
             layer.in_channels,
@@ -44,7 +47,10 @@ class InflatedConv(nn.Conv3d):
             dtype=layer.weight.dtype,
         )
         with torch.no_grad():
-            self.weight.copy_(layer.weight[:, :, None].expand_as(self.weight) / depth)
+            if kernel == "mean":
+                self.weight.copy_(layer.weight[:, :, None].expand_as(self.weight) / depth)
+            else:
+                self.weight.zero_()[:, :, depth // 2] = layer.weight
             if layer.bias is not None:
                 self.bias.copy_(layer.bias)
 
@@ -54,12 +60,12 @@ class InflatedConv(nn.Conv3d):
         return super().forward(F.pad(x, (0, 0, 0, 0, ends, ends), mode="replicate") if ends else x)
 
 
-def inflate(network: nn.Module, depth: int = 3) -> nn.Module:
+def inflate(network: nn.Module, depth: int = 3, *, kernel: str = "mean") -> nn.Module:
     """A copy of a network over slices that works on stacks, with the weights of the original.
 
-    Kernels are copied ``depth`` times and divided by it; the slices of a stack are never pooled, strided or
-    interpolated, so that any number of them goes in and comes out. Of a stack of equal slices every slice is
-    answered as the original answers it. State dicts keep their keys.
+    The slices of a stack are never pooled, strided or interpolated, so that any number of them goes in and
+    comes out. Of a stack of equal slices every slice is answered as the original answers it. State dicts keep
+    their keys.
 
     Parameters
     ----------
@@ -67,6 +73,10 @@ def inflate(network: nn.Module, depth: int = 3) -> nn.Module:
         2D network; whatever it does to pixels it does by modules.
     depth
         Odd length of kernels across slices.
+    kernel
+        ``mean``: kernels are copied ``depth`` times and divided by it (Carreira and Zisserman), made for the
+        frames of a film, which hardly differ. ``centre``: they become the middle of the kernel and the rest
+        starts at 0, so that the slices of any stack are answered as the original answers each of them.
 
     Returns
     -------
@@ -75,29 +85,33 @@ def inflate(network: nn.Module, depth: int = 3) -> nn.Module:
     Raises
     ------
     ValueError
-        If ``depth`` is even or not positive, or a layer has no counterpart.
+        If ``depth`` is even or not positive, there is no such kernel, or a layer has no counterpart.
     """
     if depth < 1 or depth % 2 == 0:
         raise ValueError(f"depth must be an odd number of slices, got {depth}")
-    return _inflated(deepcopy(network), depth)
+    if kernel not in KERNELS:
+        raise ValueError(f"kernel must be one of {', '.join(KERNELS)}, got '{kernel}'")
+    return _inflated(deepcopy(network), depth, kernel)
 
 
-def _inflated(layer: nn.Module, depth: int) -> nn.Module:
+def _inflated(layer: nn.Module, depth: int, kernel: str) -> nn.Module:
     """A layer over stacks; those that hold others stay and hold theirs."""
     for name, child in layer.named_children():
-        setattr(layer, name, _inflated(child, depth))
+        setattr(layer, name, _inflated(child, depth, kernel))
+    if isinstance(layer, nn.Conv2d):
+        return InflatedConv(layer, depth, kernel).train(layer.training)
     for kind, make in _COUNTERPARTS.items():
         if isinstance(layer, kind):
-            return make(layer, depth).train(layer.training)
+            return make(layer).train(layer.training)
     if type(layer).__name__.endswith("2d") and type(layer).__module__.startswith("torch.nn"):
         raise ValueError(f"{type(layer).__name__} has no counterpart over stacks")
     return layer
 
 
-def _norm(kind: type[nn.Module]) -> Callable[[nn.Module, int], nn.Module]:
+def _norm(kind: type[nn.Module]) -> Callable[[nn.Module], nn.Module]:
     """Norms over one more dimension, with the statistics that were learned."""
 
-    def make(layer: nn.Module, depth: int) -> nn.Module:
+    def make(layer: nn.Module) -> nn.Module:
         names = ("eps", "momentum", "affine", "track_running_stats")
         norm = kind(layer.num_features, **{name: getattr(layer, name) for name in names})
         device = next((tensor.device for tensor in layer.state_dict().values()), None)
@@ -108,7 +122,7 @@ def _norm(kind: type[nn.Module]) -> Callable[[nn.Module, int], nn.Module]:
     return make
 
 
-def _max_pool(layer: nn.MaxPool2d, depth: int) -> nn.MaxPool3d:
+def _max_pool(layer: nn.MaxPool2d) -> nn.MaxPool3d:
     kernel, stride, padding, dilation = (
         (value, value) if isinstance(value, int) else tuple(value)
         for value in (layer.kernel_size, layer.stride, layer.padding, layer.dilation)
@@ -116,7 +130,7 @@ def _max_pool(layer: nn.MaxPool2d, depth: int) -> nn.MaxPool3d:
     return nn.MaxPool3d((1, *kernel), (1, *stride), (0, *padding), (1, *dilation), ceil_mode=layer.ceil_mode)
 
 
-def _upsample(layer: nn.Upsample, depth: int) -> nn.Upsample:
+def _upsample(layer: nn.Upsample) -> nn.Upsample:
     if layer.size is not None or layer.mode not in _UPSAMPLING:
         raise ValueError(f"upsampling by {layer.mode} to {layer.size} has no counterpart over stacks")
     factor = layer.scale_factor
@@ -124,11 +138,10 @@ def _upsample(layer: nn.Upsample, depth: int) -> nn.Upsample:
     return nn.Upsample(scale_factor=factors, mode=_UPSAMPLING[layer.mode], align_corners=layer.align_corners)
 
 
-_COUNTERPARTS: dict[type[nn.Module], Callable[[nn.Module, int], nn.Module]] = {
-    nn.Conv2d: InflatedConv,
+_COUNTERPARTS: dict[type[nn.Module], Callable[[nn.Module], nn.Module]] = {
     nn.BatchNorm2d: _norm(nn.BatchNorm3d),
     nn.InstanceNorm2d: _norm(nn.InstanceNorm3d),
     nn.MaxPool2d: _max_pool,
     nn.Upsample: _upsample,
-    nn.Dropout2d: lambda layer, depth: nn.Dropout3d(layer.p),
+    nn.Dropout2d: lambda layer: nn.Dropout3d(layer.p),
 }

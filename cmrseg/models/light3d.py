@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from torch import nn
 
-from cmrseg.models.inflate import inflate
+from cmrseg.models.inflate import InflatedConv, inflate
 from cmrseg.models.light_unet import LIGHT, LightUNet
 from cmrseg.models.registry import Architecture, register
 
@@ -40,9 +40,13 @@ def build_light3d(
     ----------
     Patravali, Jain, Chilamkurthy, STACOM 2017, doi:10.1007/978-3-319-75541-0_14.
     """
-    return inflate(
+    net = inflate(
         LightUNet(in_channels, classes, widths=widths, norm=norm, residual=residual, dropout=dropout), DEPTH
     )
+    for layer in net.modules():
+        if isinstance(layer, InflatedConv):
+            layer.reset_parameters()  # random in all three dimensions, not one random slice three times
+    return net
 
 
 def _encoder(model: nn.Module) -> nn.Module:

@@ -90,8 +90,8 @@ class Task(Protocol):
         is `cmrseg.partial_labels.PADDING` everywhere.
         """
 
-    def loss(self, name: str) -> Loss:
-        """Loss by the name that a recipe uses."""
+    def loss(self, name: str, class_weights: Sequence[float] | None = None) -> Loss:
+        """Loss by the name that a recipe uses; it is given weights of the outputs where there are any."""
 
     def validator(self, labels: Sequence[str]) -> Validator:
         """What scores the validation of every epoch."""

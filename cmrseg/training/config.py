@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from cmrseg.io.settings import read_json, read_toml, record, told_of
-from cmrseg.labels import parse_structures
+from cmrseg.labels import Label, near_matches, parse_structures
+from cmrseg.losses import get_loss
 from cmrseg.models import check_arguments
 from cmrseg.models.defaults import Schedule
 from cmrseg.preprocess import Preprocessing
@@ -67,6 +68,10 @@ class TrainConfig:
         How often every one of several data sets is drawn; as their numbers of images are when empty.
     region_sampling
         How much more often the ends of a heart are drawn than its middle; 1 draws every slice once.
+    class_weights
+        Of the loss, by the names of the classes, BACKGROUND included; only their ratios matter, and a class
+        that is not named has a weight of 1. All count alike when empty: Patravali et al. (2017) weigh theirs
+        and do not print how, and the Dice losses weigh every class by its size already.
     """
 
     recipe: Recipe
@@ -89,6 +94,7 @@ class TrainConfig:
     structures: tuple[str, ...] = ()
     shares: tuple[float, ...] = ()
     region_sampling: float = 1.0
+    class_weights: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         architecture = self.recipe.network
@@ -102,6 +108,26 @@ class TrainConfig:
         if self.weights not in WEIGHTS:
             raise ValueError(f"weights must be {' or '.join(WEIGHTS)} (epoch), got '{self.weights}'")
         self._check_numbers()
+        self._check_class_weights()
+
+    def _check_class_weights(self) -> None:
+        """Refuse weights of classes that there are not, or that make a loss of slices without a heart nan."""
+        for name, weight in self.class_weights.items():
+            if name not in Label.__members__:
+                raise ValueError(
+                    f"class_weights names '{name}'; {near_matches(name, list(Label.__members__))}"
+                )
+            if not isinstance(weight, int | float) or not 0 < weight < math.inf:
+                raise ValueError(f"class_weights must be positive numbers, got {name} {weight!r:.20}")
+        if self.class_weights:
+            get_loss(self.recipe.loss, tuple(self.class_weights.values()))
+
+    def weights_of(self, labels: Sequence[str]) -> tuple[float, ...] | None:
+        """Weights of the classes of a model, whose sum is 1; None where all count alike."""
+        if not self.class_weights:
+            return None
+        weights = [self.class_weights.get(name, 1.0) for name in labels]
+        return tuple(weight / sum(weights) for weight in weights)
 
     def _check_numbers(self) -> None:
         """Refuse numbers that no training can use."""
@@ -184,6 +210,7 @@ def transfer_config(
     names = "".join(root.resolve().name for root in ((data,) if isinstance(data, Path) else data))
     name = "".join(c for c in names if c.isascii() and c.isalnum()) or "data"
     recipe = replace(recipe, train_set=name, augmentation=augmentation)
+    weights = base.training.get("class_weights")
     config = replace(
         train_config(str(recipe)),  # which checks a given augmentation
         preprocessing=base.preprocessing,
@@ -192,6 +219,7 @@ def transfer_config(
         batch_size=defaults.transfer_batch_size,
         licence=base.licence,
         start="base model",
+        class_weights=weights if isinstance(weights, Mapping) else {},
     )
     return _as_said(config, options)
 

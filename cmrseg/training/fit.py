@@ -347,6 +347,7 @@ def _finish(
         "seed": config.seed,
         "versions": _versions(),
     }
+    training |= {"class_weights": dict(config.class_weights)} if config.class_weights else {}
     if images.problems:  # before the model, which says that all is done
         write_table(problem_table(list(images.problems)), out / "problems.tsv")
     domain = _domain(images)

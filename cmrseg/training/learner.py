@@ -45,12 +45,14 @@ def build_learner(model: Model, loaders: DataLoaders, config: TrainConfig) -> Le
         callbacks.append(ClipGradient(config.gradient_clip))
     if config.bf16 and has_fast_bf16(loaders.device):
         callbacks.append(ReducedPrecision(order))
+    weights = config.weights_of(model.spec.labels)
+    losing = (config.recipe.loss,) if weights is None else (config.recipe.loss, weights)
     architecture = get_architecture(model.spec.architecture)
     scratch = Path(gettempdir())  # where lr_find keeps the weights that it restores
     return Learner(
         loaders,
         model.net.to(memory_format=order),
-        loss_func=task.loss(config.recipe.loss),
+        loss_func=task.loss(*losing),
         opt_func=partial(Adam, decouple_wd=True),
         splitter=partial(parameter_groups, architecture=architecture),
         wd=config.weight_decay,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +29,8 @@ class TrainOptions:
     architecture
         Of a transfer: one that is inflated from the base model's, such as light3d from light2d; the base
         model's own when None.
-    batch_size, seed, start, labels, subset, keep_structures, weights, structures, shares, region_sampling
+    batch_size, seed, start, labels, subset, keep_structures, weights, structures, shares, region_sampling,
+    class_weights
         As in `TrainConfig`.
 
     Examples
@@ -54,6 +56,7 @@ class TrainOptions:
     structures: tuple[str, ...] | None = None
     shares: tuple[float, ...] | None = None
     region_sampling: float | None = None
+    class_weights: Mapping[str, float] | None = None
 
     def said(self) -> dict[str, object]:
         """The options that are not None, by name."""

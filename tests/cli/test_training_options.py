@@ -13,10 +13,10 @@ from cmrseg.training.options import TrainOptions
 
 @pytest.fixture
 def told():
-    """A function of arguments: what a command with four options is told."""
+    """A function of arguments: what a command with some options is told."""
     found = []
 
-    @takes_training_options("imagenet", "random", "drop", "structures", "batch_size")
+    @takes_training_options("imagenet", "random", "drop", "structures", "batch_size", "class_weights")
     def command(data: Annotated[Path, typer.Option()], options: TrainOptions, resume: bool = False) -> None:
         """A command."""
         found.append((data, options, resume))
@@ -43,6 +43,15 @@ def test_what_is_typed_becomes_the_options_of_a_run(told):
     said = TrainOptions(start="random", keep_structures=False, structures=("LV", "MYO"), batch_size=3)
     assert told(*arguments) == (Path("x"), said, True)
     assert told("--imagenet", "w.pth")[1] == TrainOptions(start="w.pth")
+
+
+def test_class_weights_are_names_with_numbers(told):
+    assert told("--class-weights", "background=0.1, LV=0.3")[1].class_weights == {
+        "BACKGROUND": 0.1,
+        "LV": 0.3,
+    }
+    with pytest.raises(ValueError, match="--class-weights must be names with numbers, such as"):
+        told("--class-weights", "0.1,0.3")
 
 
 def test_a_network_starts_from_one_thing(told):

@@ -32,6 +32,14 @@ def test_a_stack_of_equal_slices_is_answered_as_its_slice(depth, norm):
 
 
 @torch.inference_mode()
+def test_kernels_in_the_centre_answer_the_slices_of_any_stack_as_the_original(flat):
+    stack = torch.randn(1, 1, 5, 32, 32)
+    found = inflate(flat, kernel="centre")(stack)
+    expected = flat(stack[0].transpose(0, 1)).transpose(0, 1)[None]
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+@torch.inference_mode()
 def test_statistics_shortcuts_and_dropout_are_inflated_too(flat):
     image = torch.randn(1, 1, 32, 32)
     stack = inflate(flat)(image[:, :, None].expand(-1, -1, 3, -1, -1))
@@ -61,6 +69,8 @@ def test_stacks_are_told_apart_by_their_neighbours(flat):
 def test_an_even_depth_and_a_layer_without_counterpart_are_refused(flat):
     with pytest.raises(ValueError, match="depth must be an odd number of slices, got 2"):
         inflate(flat, 2)
+    with pytest.raises(ValueError, match="kernel must be one of mean, centre, got 'sum'"):
+        inflate(flat, kernel="sum")
     with pytest.raises(ValueError, match="FractionalMaxPool2d has no counterpart"):
         inflate(nn.Sequential(nn.FractionalMaxPool2d(2, 2)))
 
@@ -72,3 +82,5 @@ def test_light3d_is_the_light_net_over_stacks():
     assert list(deep.state_dict()) == list(flat.state_dict())
     assert deep.encoder.blocks[-1].conv1.weight.shape == (256, 128, 3, 3, 3)
     assert light3d.encoder(deep) is deep.encoder
+    kernel = deep.encoder.blocks[0].conv2.weight
+    assert not torch.equal(kernel[:, :, 0], kernel[:, :, 1])  # random weights are random across slices

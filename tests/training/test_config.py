@@ -59,6 +59,16 @@ def test_a_file_replaces_what_it_names_and_keeps_the_rest(toml):
     assert config.weight_decay == defaults.weight_decay
 
 
+def test_class_weights_are_named_in_a_file_and_only_their_ratios_matter(toml):
+    config = train_config("light2d_CE_x_s1", TrainOptions(toml("[class_weights]\nBACKGROUND = 0.5\nRV = 2")))
+    labels = ("BACKGROUND", "LV", "MYO", "RV")
+    assert config.weights_of(labels) == (0.5 / 4.5, 1 / 4.5, 1 / 4.5, 2 / 4.5)
+    assert sum(config.weights_of(labels[:2])) == 1
+    assert train_config("light2d_CE_x_s1").weights_of(labels) is None
+    with pytest.raises(ValueError, match="the loss DICE takes no class_weights"):
+        train_config("light2d_DICE_x_s1", TrainOptions(class_weights={"LV": 2.0}))
+
+
 def test_what_a_caller_gives_wins_over_the_file(toml):
     file = toml("batch_size = 4\nseed = 7")
     config = train_config("light2d_CE_x_s1", TrainOptions(file, batch_size=5, seed=None))
@@ -78,6 +88,8 @@ def test_what_a_caller_gives_wins_over_the_file(toml):
         ("[arguments]\nwidth = [8, 16]", r"train\.toml: .*no argument 'width'; did you mean widths"),
         ('seed = "x"', r"train\.toml: seed must be a whole number"),
         ("schedule = 3", r"train\.toml: schedule must be a list"),
+        ("[class_weights]\nLVV = 1", r"train\.toml: class_weights names 'LVV'; did you mean LV"),
+        ("[class_weights]\nLV = 0", r"train\.toml: class_weights must be positive numbers, got LV 0"),
         ('licence = "<b>"', r"train\.toml: licence must be one line"),
     ],
 )

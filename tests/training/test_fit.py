@@ -109,6 +109,20 @@ def test_a_model_knows_where_it_comes_from(disks, tmp_path, tiny):
     assert (spec.training["seed"], spec.training["images"], spec.training["subjects"]) == (4, 6, 3)
 
 
+def test_class_weights_change_the_loss_stay_in_the_model_and_are_those_of_a_transfer(disks, tmp_path, tiny):
+    weighted = tiny(class_weights={"BACKGROUND": 0.01}, schedule=(Stage(1, 1e-2),))
+    runs = [
+        train(c, disks, tmp_path / name)
+        for name, c in (("a", weighted), ("b", replace(weighted, class_weights={})))
+    ]
+    spec = read_spec(runs[0].model_file)
+    assert spec.training["class_weights"] == {"BACKGROUND": 0.01}
+    assert "class_weights" not in read_spec(runs[1].model_file).training
+    losses = [history(run.out)["train_loss"].iloc[0] for run in runs]
+    assert losses[0] != pytest.approx(losses[1], rel=0.01)
+    assert transfer_config(spec, disks).class_weights == {"BACKGROUND": 0.01}
+
+
 def test_the_best_epoch_is_kept(disks, tmp_path, tiny):
     run = train(tiny(schedule=(Stage(5, 2e-2),)), disks, tmp_path / "out")
     dice = history(run.out).filter(like="dice_").mean(axis=1)

@@ -15,12 +15,12 @@ def embedded():
 
 
 @torch.inference_mode()
-def test_the_embedded_model_answers_a_stack_of_equal_slices_as_the_slice(embedded):
+def test_the_embedded_model_answers_the_slices_of_a_stack_as_slices(embedded):
     deep = with_architecture(embedded, "light3d")
     assert (deep.spec.architecture, deep.spec.dims) == ("light3d", 3)
-    image = torch.rand(1, embedded.spec.preprocessing.channels, 64, 96)
-    found = deep.net(image[:, :, None].expand(-1, -1, 3, -1, -1).to(memory_format=memory_format(3)))
-    expected = embedded.net(image)[:, :, None].expand_as(found)
+    stack = torch.rand(1, embedded.spec.preprocessing.channels, 3, 64, 96)
+    found = deep.net(stack.to(memory_format=memory_format(3)))
+    expected = embedded.net(stack[0].transpose(0, 1)).transpose(0, 1)[None]
     torch.testing.assert_close(found.softmax(1), expected.softmax(1), atol=1e-5, rtol=0)
 
 

@@ -18,8 +18,9 @@ Start = Annotated[str, typer.Option("--from", help="Recipe that the search start
 
 
 @takes_training_options(
-    "file", "imagenet", "random", "epochs", "batch_size", "labels", "seed", "weights", "structures"
-)
+    "file", "imagenet", "random", "epochs", "batch_size", "labels", "seed", "weights", "structures",
+    "class_weights",
+)  # fmt: skip
 def search(
     data: Data,
     options: TrainOptions,

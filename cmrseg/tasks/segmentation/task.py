@@ -66,11 +66,11 @@ class SegmentationTask:
         """The masks themselves."""
         return masks
 
-    def loss(self, name: str) -> SegmentationLoss:
+    def loss(self, name: str, class_weights: Sequence[float] | None = None) -> SegmentationLoss:
         """A loss of `cmrseg.losses` that leaves out what was not contoured."""
         from cmrseg.tasks.segmentation.training import SegmentationLoss
 
-        return SegmentationLoss(name)
+        return SegmentationLoss(name, class_weights)
 
     def validator(self, labels: Sequence[str]) -> DiceByStructure:
         """Dice of every structure."""

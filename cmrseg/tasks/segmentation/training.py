@@ -24,12 +24,12 @@ class SegmentationLoss:
 
     Parameters
     ----------
-    name
+    name, class_weights
         See `cmrseg.losses.get_loss`.
     """
 
-    def __init__(self, name: str) -> None:
-        self.loss = get_loss(name)
+    def __init__(self, name: str, class_weights: Sequence[float] | None = None) -> None:
+        self.loss = get_loss(name, class_weights)
 
     def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Scalar loss of logits ``(b, classes, h, w)``; classes that were not contoured cost nothing.

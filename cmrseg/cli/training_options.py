@@ -53,8 +53,8 @@ _OPTIONS: dict[str, Any] = {
     "weights": Annotated[
         str | None,
         typer.Option(
-            help="Epoch that becomes the model: best (of the validation Dice, our choice) or last "
-            "(the paper's)."
+            help="What becomes the model: the best epoch (of the validation Dice, our choice), the last "
+            "(the paper's), or in finetune the blend of base and best epoch that validates best."
         ),
     ],
     "structures": Annotated[

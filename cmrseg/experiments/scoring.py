@@ -208,7 +208,7 @@ SCORED = {"masks": _mask_scores, "numbers": _number_scores}  # by what a task gi
 def roles(run: TrainingRun, weights: str = "best") -> Mapping[str, str]:
     """What examinations were to a model: trained on, or validated with, which chose the best epoch."""
     table = run.catalog.table.drop_duplicates("subject").set_index("subject")["split"]
-    return table.map({"train": TRAINED} | ({"val": CHOSE} if weights == "best" else {})).dropna().to_dict()
+    return table.map({"train": TRAINED} | ({} if weights == "last" else {"val": CHOSE})).dropna().to_dict()
 
 
 def ef_errors(summary: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:

@@ -19,7 +19,7 @@ from cmrseg.recipe import Recipe
 from cmrseg.training.options import TrainOptions
 from cmrseg.zoo.model_file import ModelSpec, check_line
 
-WEIGHTS = ("best", "last")
+WEIGHTS = ("best", "last", "blend")
 _REMEDY = "correct the settings"
 
 
@@ -60,7 +60,8 @@ class TrainConfig:
         In a transfer, whether structures of the base model stay that the data do not contour.
     weights
         Which epoch becomes the model: the one with the ``best`` validation Dice, which is our choice, or the
-        ``last`` one, as in the paper.
+        ``last`` one, as in the paper. In a transfer also ``blend``: the mixture of the base's weights and
+        those of the best epoch that validates best, see `cmrseg.training.blend`.
     structures
         Which contours are used, such as LV and MYO: those of other structures are background, and the model
         has no output for them. All when empty.
@@ -106,7 +107,11 @@ class TrainConfig:
         if self.structures and self.structures != parse_structures(",".join(self.structures)):
             raise ValueError(f"structures must be some of LV, MYO, RV, in this order, got {self.structures}")
         if self.weights not in WEIGHTS:
-            raise ValueError(f"weights must be {' or '.join(WEIGHTS)} (epoch), got '{self.weights}'")
+            raise ValueError(
+                f"weights must be {', '.join(WEIGHTS[:-1])} or {WEIGHTS[-1]}, got '{self.weights}'"
+            )
+        if self.weights == "blend" and self.start != "base model":
+            raise ValueError("weights can be a blend in finetune only: a new model has no base to blend with")
         self._check_numbers()
         self._check_class_weights()
 

@@ -26,6 +26,7 @@ from cmrseg.models.defaults import Stage
 from cmrseg.models.fastai_unet import load_imagenet
 from cmrseg.problems import DataError, Problem, check_apart, problem_table
 from cmrseg.tasks import get_task
+from cmrseg.training.blend import best_blend
 from cmrseg.training.callbacks import AverageWeights, EpochSeed, ValidateEvery, seed_everything
 from cmrseg.training.config import TrainConfig, read_config, transfer_config
 from cmrseg.training.learner import build_learner
@@ -38,6 +39,7 @@ from cmrseg.training.log import (
     RunState,
     load_checkpoint,
     validated_weights,
+    validation_score,
 )
 from cmrseg.training.split_images import SplitImages, read_split_images, told_of_subset
 from cmrseg.zoo.domain import TrainingDomain, measure_domain, with_domain, write_domain
@@ -274,6 +276,7 @@ def _run(
         listener.note(f"the run in {out} is finished; nothing to do")
         return TrainingRun(out, out / MODEL_FILE, images.catalog, RunState(), images.problems)
     write_table(images.catalog.table[["subject", "split"]].drop_duplicates(), out / "splits.csv")
+    base = {name: tensor.clone() for name, tensor in model.net.state_dict().items()}
     loaders = make_loaders(images.train, images.valid, config)
     learn = build_learner(model, loaders, config)
     checkpoint = load_checkpoint(out, loaders.device) if (out / CHECKPOINT).exists() else None
@@ -291,8 +294,29 @@ def _run(
                 learn, stage, log, config=config, optimizer=checkpoint["optimizer"] if inside else None
             )
         first_epoch += stage.epochs
-    kept = validated_weights(learn) if config.weights == "last" else read_model(out / BEST).net.state_dict()
-    return _finish(model.spec, kept, images, config, out, state)
+    chosen, weights = _choose(learn, model.spec, base, config, out, state)
+    spec = replace(model.spec, training={**model.spec.training, **chosen})
+    return _finish(spec, weights, images, config, out, state)
+
+
+def _choose(
+    learn: Any,
+    spec: ModelSpec,
+    base: Mapping[str, torch.Tensor],
+    config: TrainConfig,
+    out: Path,
+    state: RunState,
+) -> tuple[dict[str, Any], Mapping[str, torch.Tensor]]:
+    """The weights that become the model, and what is said of their choice."""
+    task = get_task(spec.task)
+    if config.weights == "last":
+        return {task.score_name: round(task.score(state.rows[-1]), 4)}, validated_weights(learn)
+    weights = read_model(out / BEST).net.state_dict()
+    if config.weights == "best":
+        return {task.score_name: round(state.best_score, 4)}, weights
+    base, tuned = ({k: v.to(learn.dls.device) for k, v in of.items()} for of in (base, weights))
+    share, score, weights = best_blend(learn, base, tuned, lambda: validation_score(learn, task), out)
+    return {"blend": share, task.score_name: round(score, 4)}, weights
 
 
 def _fit_stage(
@@ -334,8 +358,6 @@ def _finish(
     state: RunState,
 ) -> TrainingRun:
     """The weights of one epoch become the model; the checkpoint goes."""
-    task = get_task(spec.task)
-    last = task.score(state.rows[-1])
     training = {
         **spec.training,
         "images": len(images.train),
@@ -343,7 +365,6 @@ def _finish(
         "images_seen": state.images_seen,
         "weights": config.weights,
         "best_epoch": state.best_epoch,
-        task.score_name: round(state.best_score if config.weights == "best" else last, 4),
         "seed": config.seed,
         "versions": _versions(),
     }

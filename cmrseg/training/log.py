@@ -6,7 +6,7 @@ import io
 import math
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -151,19 +151,34 @@ class RunLog(Callback):
 
     def _rows_by_data(self) -> list[dict[str, Any]]:
         """The scores of the epoch in every one of several data sets; they lie one after the other."""
-        data_sets, rows, first = self.dls.valid.dataset.data.data_sets, [], 0
-        for name, images in Counter(data_sets).items():
-            scores = self.validator.scores(slice(first, first + images))
-            rows.append({"epoch": self.state.epoch, "data": name, "images": images, **scores})
-            first += images
-        return rows
+        return [{"epoch": self.state.epoch, **row} for row in scores_by_data(self.learn)]
 
     def _keep_best(self, rows: list[dict[str, Any]]) -> None:
         """Save the weights when the score of the task, averaged over data sets, is the best so far."""
-        score = sum(map(self.task.score, rows)) / len(rows)
+        score = mean_score(self.task, rows)
         if score > self.state.best_score:
             self.state.best_score, self.state.best_epoch = score, self.state.epoch
             save_model(self.spec, validated_weights(self.learn), self.out / BEST)
+
+
+def scores_by_data(learn: Any) -> list[dict[str, Any]]:
+    """Scores of the last validation in each of several data sets, whose images lie one after the other."""
+    rows, first = [], 0
+    for name, images in Counter(learn.dls.valid.dataset.data.data_sets).items():
+        scores = learn.validator.scores(slice(first, first + images))
+        rows.append({"data": name, "images": images, **scores})
+        first += images
+    return rows
+
+
+def validation_score(learn: Any, task: Task) -> float:
+    """What chooses between weights: the task's score of the last validation, averaged over data sets."""
+    return mean_score(task, scores_by_data(learn) or [learn.validator.scores()])
+
+
+def mean_score(task: Task, rows: Sequence[dict[str, Any]]) -> float:
+    """The score of a task, averaged over rows of scores."""
+    return sum(map(task.score, rows)) / len(rows)
 
 
 def validated_weights(learn: Any) -> dict[str, Tensor]:

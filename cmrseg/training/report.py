@@ -19,6 +19,11 @@ _BEST = (
     "last epoch (--weights last)."
 )
 _LAST = "The model is that of the last epoch, as in the paper."
+_BLEND = (
+    "The model is the mixture of the base model's weights and those of the epoch with the best validation "
+    "Dice that validates best (blend.csv)."
+)
+_CHOICES = {"last": _LAST, "blend": _BLEND}
 
 
 def training_report(
@@ -127,15 +132,15 @@ def _example_section(examples: Sequence[Example]) -> Section:
 
 def _headline(history: pd.DataFrame, config: Mapping[str, object]) -> str:
     """The paragraph for a reader in a hurry."""
-    best, last = best_epoch(history), config.get("weights") == "last"
+    best, weights = best_epoch(history), config.get("weights")
     minutes = history["seconds"].sum() / 60 if "seconds" in history else float("nan")
     parts = [f"{len(history)} epoch{'s' * (len(history) > 1)}"]
     if pd.notna(minutes):
         parts = [f"{parts[0]} in {minutes:.1f} minutes"]
     if dice := _dice_of(best):
         parts.append(f"best validation Dice (epoch {best['epoch']:g}): {dice}")
-        parts += [f"of the last epoch: {_dice_of(history.iloc[-1])}"] * last
-    return f"{'; '.join(parts)}. {_LAST if last else _BEST}"
+        parts += [f"of the last epoch: {_dice_of(history.iloc[-1])}"] * (weights == "last")
+    return f"{'; '.join(parts)}. {_CHOICES.get(weights, _BEST)}"
 
 
 def _dice_of(epoch: pd.Series) -> str:

@@ -30,10 +30,10 @@ def test_the_papers_model_has_the_papers_values():
     assert config.preprocessing.rgb
 
 
-def test_the_epoch_that_is_kept_has_two_names():
+def test_the_weights_that_are_kept_have_names():
     assert train_config("r34_CE_p5_s2").weights == "best"
     assert train_config("r34_CE_p5_s2", TrainOptions(weights="last")).weights == "last"
-    with pytest.raises(ValueError, match=r"weights must be best or last \(epoch\), got 'first'"):
+    with pytest.raises(ValueError, match=r"weights must be best, last or blend, got 'first'"):
         train_config("r34_CE_p5_s2", TrainOptions(weights="first"))
 
 

@@ -288,7 +288,8 @@ def get_loss(name: str, class_weights: Sequence[float] | None = None) -> Loss:
         return LOSSES[name]
     if name not in (weighted := [key for key, loss in LOSSES.items() if takes_weights(loss)]):
         raise ValueError(f"the loss {name} takes no class_weights; {', '.join(weighted)} do")
-    return partial(LOSSES[name], class_weights=class_weights)
+    loss: Callable[..., Tensor] = LOSSES[name]
+    return partial(loss, class_weights=class_weights)
 
 
 def takes_weights(loss: Loss) -> bool:

@@ -18,6 +18,7 @@ from cmrseg.training.options import TrainOptions
 @takes_training_options(
     "file", "labels", "augmentation", "architecture", "drop", "epochs", "lr", "batch_size", "seed", "subset",
     "weights", "structures", "shares", "region_sampling", "class_weights",
+    "checkpointing",
 )  # fmt: skip
 def finetune(
     base: Annotated[str, typer.Option(help="Model to start from: a name of the zoo or a model file.")],

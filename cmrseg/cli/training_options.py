@@ -81,7 +81,12 @@ _OPTIONS: dict[str, Any] = {
             help="Weights of classes in the loss: BACKGROUND=0.1,LV=0.3,MYO=0.3,RV=0.3; by default alike.",
         ),
     ],
+    "checkpointing": Annotated[
+        bool,
+        typer.Option("--checkpointing", help="Less memory for more time: features are computed twice."),
+    ],
 }
+_FLAGS = ("drop", "random", "checkpointing")
 Command = Callable[..., None]
 
 
@@ -101,7 +106,7 @@ def takes_training_options(*names: str) -> Callable[[Command], Command]:
             inspect.Parameter(
                 name,
                 inspect.Parameter.KEYWORD_ONLY,
-                default=False if name in ("drop", "random") else None,
+                default=False if name in _FLAGS else None,
                 annotation=_OPTIONS[name],
             )
             for name in names
@@ -127,6 +132,7 @@ def _options(
     structures: str | None = None,
     shares: str | None = None,
     class_weights: str | None = None,
+    checkpointing: bool = False,
     **same: Any,
 ) -> TrainOptions:
     """The options from what was typed."""
@@ -138,6 +144,7 @@ def _options(
         structures=parse_structures(structures) if structures else None,
         shares=_numbers(shares) if shares else None,
         class_weights=_weights(class_weights) if class_weights else None,
+        checkpointing=checkpointing or None,
         **same,
     )
 

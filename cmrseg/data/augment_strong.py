@@ -14,6 +14,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
+from cmrseg.data.breath_holds import drop_slices, slice_shifts
 from cmrseg.partial_labels import join_codes, split_codes
 
 Draw = Callable[..., Tensor]  # (*shape) -> uniform numbers in [0, 1), on the images' device
@@ -24,7 +25,8 @@ class StrongAugment:
     """Ranges and probabilities of ``s3``; every range is sampled anew for every image.
 
     The defaults cover any orientation in the plane, pixels that are wrongly assumed to be 0.7 to 1.4 times
-    their size, and the grey values of other scanners; they were set once, not searched.
+    their size, and the grey values of other scanners; they were set once, not searched. Breath-holds
+    displace a slice of a stack by up to 6 mm, pixels being 1.5 mm.
     """
 
     crop_px: int | None = 160
@@ -50,6 +52,9 @@ class StrongAugment:
     blur_max_sigma_px: float = 1.2
     noise_probability: float = 0.4
     noise_max_sd_fraction: float = 0.08
+    breath_hold_probability: float = 0.4
+    breath_hold_max_px: float = 4.0
+    dropped_slice_probability: float = 0.2
 
 
 def augment_strong(
@@ -88,9 +93,13 @@ def augment_strong(
         )
     images = images.float()  # positions in pixels do not fit into half precision
     draw = _drawer(images, generator)
+    if masks.ndim == 4:
+        images, masks = drop_slices(images, masks, probability=spec.dropped_slice_probability, draw=draw)
     images, masks = reverse_slices(images, masks, spec, draw)
     plain, codes = split_codes(masks.reshape(-1, *masks.shape[-2:]))
-    images, plain = warp(images, plain.view(masks.shape), random_grid(images.shape, spec, draw))
+    grid = random_grid(images.shape, spec, draw)
+    grid = _of_every_slice(grid, images.shape, spec, draw) if masks.ndim == 4 else grid
+    images, plain = warp(images, plain.view(masks.shape), grid)
     warped = join_codes(plain.reshape(-1, *plain.shape[-2:]), codes).view(plain.shape)
     return change_grey_values(images, spec, draw).to(dtype), warped
 
@@ -155,31 +164,22 @@ def warp(images: Tensor, masks: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
     masks
         Label ids, shape ``(b, h, w)`` or, of every slice of a stack, ``(b, c, h, w)``.
     grid
-        Positions in units of ``grid_sample``, shape ``(b, h_out, w_out, 2)``.
+        Positions in units of ``grid_sample``, shape ``(b, h_out, w_out, 2)``, of stacks
+        ``(b, c, h_out, w_out, 2)``.
 
     Returns
     -------
     Images ``(b, c, h_out, w_out)`` and masks ``(b, h_out, w_out)`` or ``(b, c, h_out, w_out)``.
     """
     if masks.ndim == 4:
-        return _warp_stacks(images, masks, grid)
+        slices = (images.flatten(0, 1)[:, None], masks.flatten(0, 1), grid.flatten(0, 1))
+        return tuple(each.view(*masks.shape[:2], *each.shape[-2:]) for each in warp(*slices))  # type: ignore[return-value]
     structures = F.one_hot(masks.long())[..., 1:].permute(0, 3, 1, 2).to(images)
     both = torch.cat([images, structures], dim=1)
     both = F.grid_sample(both, grid.to(images), mode="bilinear", padding_mode="zeros", align_corners=False)
     images, structures = both[:, : images.shape[1]], both[:, images.shape[1] :]
     background = 1 - structures.sum(dim=1, keepdim=True)
     return images, torch.cat([background, structures], dim=1).argmax(dim=1).to(masks.dtype)
-
-
-def _warp_stacks(images: Tensor, masks: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
-    """Every slice of a stack by the one grid of the stack."""
-    slices = masks.shape[1]
-    flat, labels = warp(
-        images.reshape(-1, 1, *images.shape[2:]),
-        masks.reshape(-1, *masks.shape[2:]),
-        grid.repeat_interleave(slices, dim=0),
-    )
-    return flat.view(-1, slices, *flat.shape[2:]), labels.view(-1, slices, *labels.shape[1:])
 
 
 def change_grey_values(images: Tensor, spec: StrongAugment, draw: Draw) -> Tensor:
@@ -215,6 +215,15 @@ def _drawer(images: Tensor, generator: Generator | None) -> Draw:
     """Uniform random numbers for these images, drawn where the generator lives."""
     device = images.device if generator is None else generator.device
     return lambda *shape: torch.rand(shape, generator=generator, device=device).to(images)
+
+
+def _of_every_slice(grid: Tensor, shape: tuple[int, ...], spec: StrongAugment, draw: Draw) -> Tensor:
+    """The one grid of a stack for each of its slices, displaced by its breath-hold."""
+    b, slices, h, w = shape
+    shifts = slice_shifts(
+        b, slices, probability=spec.breath_hold_probability, max_px=spec.breath_hold_max_px, draw=draw
+    )
+    return grid[:, None] + (shifts * shifts.new_tensor([2 / w, 2 / h]))[:, :, None, None]
 
 
 def _signed(uniform: Tensor) -> Tensor:

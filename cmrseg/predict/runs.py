@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from itertools import chain, pairwise
@@ -16,6 +17,7 @@ from cmrseg.io.in_use import works_in
 from cmrseg.io.settings import unlike_defaults
 from cmrseg.parallel import Progress, Threads
 from cmrseg.predict.network import open_network
+from cmrseg.predict.slice_distance import strange_slice_distances
 from cmrseg.problems import DataError, left_out, problem_table
 from cmrseg.tasks import get_task
 from cmrseg.tasks.options import Options
@@ -77,7 +79,8 @@ def predict(  # noqa: PLR0913 (all but the first two are options)
         catalog, out, labels=network.spec.labels, source=lambda study: made_by, resume=options.resume
     )
     answer = partial(task.answer, network=network, options=options, progress=passes)
-    return ask_about_all(catalog, out, keeper, lambda study, cine: answer(cine), progress=progress)
+    run = ask_about_all(catalog, out, keeper, lambda study, cine: answer(cine), progress=progress)
+    return replace(run, notes=[*run.notes, *strange_slice_distances(catalog, model)])
 
 
 @works_in("out", "predict")

@@ -73,6 +73,9 @@ class TrainConfig:
         Of the loss, by the names of the classes, BACKGROUND included; only their ratios matter, and a class
         that is not named has a weight of 1. All count alike when empty: Patravali et al. (2017) weigh theirs
         and do not print how, and the Dice losses weigh every class by its size already.
+    checkpointing
+        Compute features again for the gradient instead of keeping them: less memory for more time, see
+        `cmrseg.models.checkpointing`. The weights that come out are the same.
     """
 
     recipe: Recipe
@@ -96,6 +99,7 @@ class TrainConfig:
     shares: tuple[float, ...] = ()
     region_sampling: float = 1.0
     class_weights: Mapping[str, float] = field(default_factory=dict)
+    checkpointing: bool = False
 
     def __post_init__(self) -> None:
         architecture = self.recipe.network

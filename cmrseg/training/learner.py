@@ -13,6 +13,7 @@ from fastai.learner import Learner
 from fastai.optimizer import Adam
 
 from cmrseg.models import get_architecture, parameter_groups
+from cmrseg.models.checkpointing import checkpoint_blocks
 from cmrseg.models.device import has_fast_bf16, memory_format
 from cmrseg.tasks import get_task
 from cmrseg.training.callbacks import AverageWeights, ClipGradient, ReducedPrecision
@@ -45,6 +46,8 @@ def build_learner(model: Model, loaders: DataLoaders, config: TrainConfig) -> Le
         callbacks.append(ClipGradient(config.gradient_clip))
     if config.bf16 and has_fast_bf16(loaders.device):
         callbacks.append(ReducedPrecision(order))
+    if config.checkpointing:
+        checkpoint_blocks(model.net)
     weights = config.weights_of(model.spec.labels)
     losing = (config.recipe.loss,) if weights is None else (config.recipe.loss, weights)
     architecture = get_architecture(model.spec.architecture)

@@ -30,7 +30,7 @@ class TrainOptions:
         Of a transfer: one that is inflated from the base model's, such as light3d from light2d; the base
         model's own when None.
     batch_size, seed, start, labels, subset, keep_structures, weights, structures, shares, region_sampling,
-    class_weights
+    class_weights, checkpointing
         As in `TrainConfig`.
 
     Examples
@@ -57,6 +57,7 @@ class TrainOptions:
     shares: tuple[float, ...] | None = None
     region_sampling: float | None = None
     class_weights: Mapping[str, float] | None = None
+    checkpointing: bool | None = None
 
     def said(self) -> dict[str, object]:
         """The options that are not None, by name."""

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from cmrseg.data.augment_strong import StrongAugment, augment_strong
-from cmrseg.partial_labels import code_of, join_codes
+from cmrseg.partial_labels import PADDING, code_of, join_codes
 
 NONE = StrongAugment(
     crop_px=None,
@@ -24,6 +24,8 @@ NONE = StrongAugment(
     bias_probability=0.0,
     blur_probability=0.0,
     noise_probability=0.0,
+    breath_hold_probability=0.0,
+    dropped_slice_probability=0.0,
 )
 
 
@@ -164,3 +166,61 @@ def test_what_is_unknown_stays_unknown_wherever_it_is_moved():
     assert set(masks[0].unique().tolist()) == {1, code}
     assert torch.equal(masks[0] == 1, expected[0] == 1)
     assert torch.equal(masks[1], expected[1])
+
+
+def stacks(z=5, b=3):
+    """Stacks of one disk in every slice, as masks and as grey values."""
+    images, masks = disks(b=b * z)
+    return images.view(b, z, *images.shape[2:]), masks.view(b, z, *masks.shape[1:])
+
+
+def centres(masks):
+    """Centre of the disk in every slice, ``(b, z, 2)``."""
+    y, x = torch.meshgrid(*(torch.arange(n).float() for n in masks.shape[2:]), indexing="ij")
+    shown = (masks == 1).float()
+    return torch.stack([(shown * each).sum((2, 3)) / shown.sum((2, 3)) for each in (x, y)], dim=-1)
+
+
+def test_breath_holds_shift_every_slice_with_its_mask_by_its_own_way_within_their_range():
+    torch.manual_seed(0)
+    images, masks = stacks()
+    spec = replace(NONE, breath_hold_probability=1.0, breath_hold_max_px=4.0)
+    moved, moved_masks = augment_strong(images, masks, spec)
+    shifts = centres(moved_masks) - centres(masks)
+    assert 0.5 < shifts.abs().max() <= 4.01
+    assert shifts.std(dim=1).max() > 0.5  # not one shift for the stack
+    assert (moved[moved_masks == 1] > 0.5).all()
+    assert moved_masks.shape == masks.shape
+
+
+def test_a_shift_of_one_warp_is_that_of_all_slices():
+    torch.manual_seed(0)
+    _, moved = augment_strong(*stacks(), replace(NONE, shift_max_px=10.0))
+    assert centres(moved).std(dim=1).max() < 1e-3
+
+
+def test_a_slice_is_dropped_and_what_fills_the_stack_up_counts_for_nobody():
+    torch.manual_seed(0)
+    images = (torch.arange(5.0) / 5)[None, :, None, None].expand(40, 5, 8, 8).clone()
+    masks = torch.arange(5, dtype=torch.uint8)[None, :, None, None].expand(40, 5, 8, 8).clone() % 4
+    masks[0, 2:] = PADDING  # two slices: none can be spared
+    images[0, 2:] = images[0, 1]
+    shown, kept = augment_strong(images, masks, replace(NONE, dropped_slice_probability=1.0))
+    assert torch.equal(kept[0], masks[0])
+    assert torch.equal(shown[0], images[0])
+    assert (kept[1:, 4] == PADDING).all()
+    assert (kept[1:, :4] != PADDING).all()
+    order = (shown[1:, :, 0, 0] * 5).round()
+    lost = {({0, 1, 2, 3, 4} - set(row[:4].tolist())).pop() for row in order}
+    assert lost == {0, 1, 2, 3, 4}
+    assert torch.equal(order[:, :4].diff(dim=1) > 0, torch.ones(39, 3, dtype=torch.bool))
+    assert torch.equal(order[:, 4], torch.where(order[:, 3] == 3, 3.0, 4.0))
+
+
+@pytest.mark.parametrize("z", [1, 3, 40])
+def test_stacks_of_any_number_of_slices_are_augmented(z):
+    torch.manual_seed(0)
+    images, masks = stacks(z, b=2)
+    images, masks = augment_strong(images, masks, StrongAugment(crop_px=64))
+    assert images.shape == masks.shape == (2, z, 64, 64)
+    assert (masks != PADDING).flatten(1).any(dim=1).all()

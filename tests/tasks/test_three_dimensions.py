@@ -11,16 +11,20 @@ import torch
 from torch import nn
 
 from cmrseg.cine import Cine
+from cmrseg.data.catalog import read_catalog
 from cmrseg.io.images import load_mask, save_image
 from cmrseg.models import ARCHITECTURES, Architecture
 from cmrseg.models.defaults import Stage
 from cmrseg.partial_labels import PADDING
 from cmrseg.predict import Options, open_network, predict, segment_cine, study_segmenter
+from cmrseg.predict.slice_distance import strange_slice_distances
 from cmrseg.preprocess import Preprocessing
 from cmrseg.tasks.segmentation.training import DiceByStructure, SegmentationLoss
 from cmrseg.training.config import train_config, transfer_config
 from cmrseg.training.fit import finetune, train
 from cmrseg.training.options import TrainOptions
+from cmrseg.zoo.domain import TrainingDomain, with_domain
+from cmrseg.zoo.manifest import resolve
 from cmrseg.zoo.model_file import Model, ModelSpec, build_net, read_model, save_model
 from cmrseg.zoo.onnx import export_onnx
 from tests.training.conftest import write_disks
@@ -92,13 +96,31 @@ def cine_of(truth):
     return Cine(GREY[truth], (1.4, 1.4, 8.0))
 
 
-@pytest.mark.parametrize("z", [1, 3, 12])
+@pytest.mark.parametrize("z", [1, 3, 12, 40])
 def test_a_stack_of_any_number_of_slices_gives_a_mask_on_its_grid(z):
     net, truth = Stacks(), ring(61, 47, z, 2)
     options = Options(heart_crop=False, pieces="all")
     found = segment_cine(cine_of(truth), Model(SPEC, net), options)
     np.testing.assert_array_equal(found.array, expected(truth))
     assert net.seen[0] == (1 if 2 * z > 16 else 2, 3, z, 64, 64)
+
+
+def test_a_stack_whose_slices_lie_elsewhere_than_those_of_the_training_is_told(tmp_path):
+    domain = TrainingDomain("x", 2, {"slice_mm": (5.0, 8.0)}, (0.0,) * 19)
+    truth = ring(61, 47, 3, 1)
+    distances = {"a": 8.5, "b": 10.0, "c": 2.5}
+    for name, distance in distances.items():
+        save_image(Cine(GREY[truth], (1.4, 1.4, distance)), tmp_path / "in" / f"{name}.nii.gz")
+    notes = {}
+    for dims in (3, 2):
+        spec = with_domain(replace(SPEC, dims=dims), domain)
+        model = save_model(spec, Stacks().state_dict(), tmp_path / f"{dims}.safetensors")
+        notes[dims] = strange_slice_distances(read_catalog(tmp_path / "in", masks=False), resolve(model))
+    told = "2 of 3 stacks have another slice distance than the 5 to 8 mm that this 3D model was trained on: "
+    assert notes[2] == []
+    assert notes[3][0].startswith(f"{told}b (10 mm), c (2.5 mm); look at")
+    run = predict(tmp_path / "in", tmp_path / "out", model=tmp_path / "3.safetensors")
+    assert (run.notes[-1], run.problems) == (notes[3][0], [])
 
 
 def test_masks_of_a_data_set_are_written_as_those_of_any_model(tmp_path):
@@ -165,6 +187,22 @@ def test_light3d_goes_on_from_a_light2d_model(tmp_path):
     model = read_model(run.model_file)
     assert (model.spec.name, model.spec.dims) == ("light3d_CE_disks_s4", 3)
     assert model.spec.training["base"] == "base"
+    assert predict(data, tmp_path / "out", model=run.model_file).problems == []
+
+
+@pytest.mark.parametrize("slices", [1, 3])
+def test_stacks_of_few_slices_train_with_strong_augmentation_and_checkpointing(tmp_path, slices):
+    data = write_disks(tmp_path / "disks", slices=slices)
+    config = replace(
+        train_config("light3d_hybridlog_disks_s3"),
+        schedule=(Stage(1, 1e-3),),
+        preprocessing=Preprocessing(size=32),
+        arguments={"widths": [4, 8]},
+        checkpointing=True,
+        class_weights={"BACKGROUND": 0.1},
+    )
+    run = train(config, data, tmp_path / "run")
+    assert np.isfinite(run.state.rows[-1]["train_loss"])
     assert predict(data, tmp_path / "out", model=run.model_file).problems == []
 
 

@@ -15,7 +15,7 @@ _SHOWN = 5  # stacks that are named
 def strange_slice_distances(catalog: Catalog, model: ResolvedModel) -> list[str]:
     """A sentence on the stacks whose slice distance is unlike the training's, if the model sees whole stacks.
 
-    A 3D network is shown the slices as they are, whatever lies between them, so its kernels know one distance.
+    A 3D network is shown the slices as they are, whatever lies between them: its kernels know one distance.
 
     Parameters
     ----------

@@ -7,17 +7,14 @@ changed image by image. It is fast enough for two CPU cores and runs wherever th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from cmrseg.data.breath_holds import drop_slices, slice_shifts
+from cmrseg.data.breath_holds import Draw, drop_slices, slice_shifts
 from cmrseg.partial_labels import join_codes, split_codes
-
-Draw = Callable[..., Tensor]  # (*shape) -> uniform numbers in [0, 1), on the images' device
 
 
 @dataclass(frozen=True)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from cmrseg.partial_labels import PADDING
 
-if TYPE_CHECKING:
-    from cmrseg.data.augment_strong import Draw
-
+Draw = Callable[..., Tensor]  # (*shape) -> uniform numbers in [0, 1), on the images' device
 FEWEST_SLICES = 3  # of a stack that may lose one
 
 

@@ -215,13 +215,15 @@ def _unbroken(command: Command, out: Path) -> tuple[Mapping[str, str], float]:
 
 
 def _content(out: Path) -> dict[str, str]:
-    """Checksum of every file; the time that an epoch took is not compared."""
+    """Checksum of every file; the time and memory of an epoch are not compared."""
     found = {}
     for path in sorted(p for p in out.rglob("*") if p.is_file()):
         content = path.read_bytes()
         if path.name == "history.csv":
             rows = list(csv.DictReader(io.StringIO(content.decode())))
-            content = repr([{k: v for k, v in row.items() if k != "seconds"} for row in rows]).encode()
+            content = repr(
+                [{k: v for k, v in row.items() if k not in ("seconds", "memory_mb")} for row in rows]
+            ).encode()
         found[str(path.relative_to(out))] = hashlib.sha256(content).hexdigest()
     return found
 

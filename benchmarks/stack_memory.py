@@ -10,14 +10,12 @@ last column is what a slice more costs (least squares), and how far the measurem
 from __future__ import annotations
 
 import argparse
-import resource
 import subprocess
 import sys
 
 import numpy as np
 
 WHAT = ("training", "training, checkpointed", "prediction")
-MB = 1024  # of ru_maxrss on Linux, in kB
 
 
 def main() -> None:
@@ -53,6 +51,7 @@ def measured(what: str, slices: int, field: int) -> tuple[float, float]:
 
     from cmrseg.cine import Cine
     from cmrseg.models.checkpointing import checkpoint_blocks
+    from cmrseg.models.device import peak_memory_mb
     from cmrseg.predict import Options, segment_cine
     from cmrseg.preprocess import Preprocessing
     from cmrseg.tasks import get_task
@@ -68,23 +67,18 @@ def measured(what: str, slices: int, field: int) -> tuple[float, float]:
     )
     net = build_net(spec)
     images = torch.rand(1, 1, slices, field, field)
-    before = peak_mb()
+    before = peak_memory_mb()
     if what == "prediction":
         cine = Cine(images[0, 0].permute(2, 1, 0)[..., None].numpy(), (1.5, 1.5, 8.0))
         segment_cine(cine, Model(spec, net), Options(runtime="torch", bf16=False, flips=False))
-        return before, peak_mb()
+        return before, peak_memory_mb()
     if what == "training, checkpointed":
         checkpoint_blocks(net)
     optimizer = torch.optim.AdamW(net.train().parameters())
     targets = torch.randint(0, 4, (1, slices, field, field))
     get_task("segmentation").loss("hybridlog")(net(images), targets).backward()
     optimizer.step()
-    return before, peak_mb()
-
-
-def peak_mb() -> float:
-    """Most memory that this process has had."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MB
+    return before, peak_memory_mb()
 
 
 if __name__ == "__main__":

@@ -54,7 +54,7 @@ study search --data A --from {BASE} --step recipe={OTHER} --config toy.toml --ra
 zoo export base/model.safetensors --out models.zip
 """
 _SKIPPED_SUFFIXES = {".html", ".png", ".webp", ".svg", ".zip", ".lock", ".toml"}
-_SKIPPED_COLUMNS = {"seconds", "time"}  # of a training
+_SKIPPED_COLUMNS = {"seconds", "memory_mb", "time"}  # of a training
 _DIGITS = 4
 
 

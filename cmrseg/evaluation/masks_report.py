@@ -9,6 +9,7 @@ import pandas as pd
 
 from cmrseg.data.catalog import VolumeRef, load_volume_image, load_volume_mask
 from cmrseg.evaluation import Evaluation
+from cmrseg.evaluation.phases import clinical_table, phase_table, phase_values, poster_table
 from cmrseg.metrics.agreement import bland_altman, coefficient_of_variation, icc_2_1
 from cmrseg.metrics.registry import METRICS, SUBJECT, VOLUME, shown_in
 from cmrseg.report.figures import (
@@ -50,12 +51,14 @@ def masks_report(
         Sections that come before the scores, and last.
     """
     names = ("metrics", "summary", "measurements")
+    tables = {f"{name}.csv": getattr(evaluation, name) for name in names}
+    phases, clinical = phase_table(phase_values(evaluation)), clinical_table(evaluation.measurements)
     return Report(
         title,
         [*lead, *evaluation_sections(evaluation), *tail],
         provenance,
         _headline(evaluation),
-        tables={f"{name}.csv": getattr(evaluation, name) for name in names},
+        tables={**tables, "phases.csv": phases, "clinical.csv": clinical},
         problems=evaluation.problems,
     )
 
@@ -64,6 +67,7 @@ def evaluation_sections(evaluation: Evaluation) -> list[Section]:
     """Parts of the report on an evaluation: scores, volumes, examples and problems."""
     return [
         _score_section(evaluation),
+        _phase_section(evaluation),
         _agreement_section(evaluation.measurements),
         Section("Examples", pictures=_example_pictures(evaluation)),
         problem_section(evaluation.problems, evaluation.failed, what="subject"),
@@ -117,6 +121,23 @@ def _score_section(evaluation: Evaluation) -> Section:
         for caption, place in REPORT_TABLES.items()
     ]
     return Section("Scores", text, [t for t in tables if not t.table.empty], [picture])
+
+
+def _phase_section(evaluation: Evaluation) -> Section:
+    """End-diastole and end-systole in the layout of Patravali et al. (2017), and clinical parameters."""
+    table = phase_table(phase_values(evaluation))
+    if table.empty:
+        return Section("End-diastole and end-systole")
+    text = (
+        "Mean Dice and mean Hausdorff distance (mm) per volume; (n) is the number of volumes with a value "
+        "where it is not that of all. phases.csv has spreads, and how many volumes missed a structure."
+    )
+    clinical = clinical_table(evaluation.measurements)
+    tables = [Table(poster_table({"predicted": table}), "Layout of Patravali et al. (2017)")]
+    tables += [Table(clinical, "Volumes, EF and mass as the ACDC challenge prints them")] * bool(
+        len(clinical)
+    )
+    return Section("End-diastole and end-systole", [text], tables)
 
 
 def compact_summary(summary: pd.DataFrame, metrics: Sequence[str]) -> pd.DataFrame:

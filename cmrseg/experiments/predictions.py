@@ -21,7 +21,7 @@ from cmrseg.report.figures import COLOURS, Example, blank_figure, heart_box
 ERROR_KEY = "errors: true structure, or the predicted one outside the heart"
 _PLACE = ["subject", "frame", "slice"]
 _PLAIN = "#EEEEEE"
-_PALETTE = np.array([to_rgb(COLOURS.get(label, _PLAIN)) for label in Label])
+PALETTE = np.array([to_rgb(COLOURS.get(label, _PLAIN)) for label in Label])
 _CELL, _SIDE, _FOOT = 1.4, 0.5, 0.3  # inches
 
 
@@ -151,7 +151,7 @@ def _draw_block(axes: Sequence[Axes], examples: Mapping[str, Example]) -> None:
     axes[0].set_ylabel("\n".join(filter(None, lines)), fontsize=8)
     masks = [("truth", first.truth), *_masks(examples)]
     for ax, (title, mask) in zip(axes[1:], masks, strict=True):
-        ax.imshow(_PALETTE[mask[box].T], interpolation="nearest")
+        ax.imshow(PALETTE[mask[box].T], interpolation="nearest")
         ax.set_title(title, fontsize=8)
 
 

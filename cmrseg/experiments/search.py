@@ -240,11 +240,11 @@ def _scored(
     """Train and score a recipe, as far as that has not been done."""
     setup, examinations = given
     config = setup.config(recipe)
-    run_key = _run_key(config, data, setup)
-    score_key = sha256(run_key, *_contents(setup.truth), *examinations.subjects, *masks_key(setup.masks))
+    key = run_key(config, data, setup)
+    score_key = sha256(key, *_contents(setup.truth), *examinations.subjects, *masks_key(setup.masks))
     if is_scored(folder, score_key):
         return _read_scored(folder)
-    begun = begin(folder, run_key)
+    begun = begin(folder, key)
     run = train(config, data, folder, resume=begun, listener=listener, confidence=setup.confidence)
     scored = score_run(run, config, examinations, setup.masks)
     write_table(scored.scores, folder / SCORES_FILE)
@@ -299,7 +299,7 @@ def _finish(
     return SearchRun(table, scores, best, problems, examinations.which)
 
 
-def _run_key(config: TrainConfig, data: Path, setup: SearchSetup) -> str:
+def run_key(config: TrainConfig, data: Path, setup: SearchSetup) -> str:
     """Changes when a run would be another one: by its settings, its data folder, its confidence sets."""
     start = Path(config.start)
     return sha256(

@@ -18,6 +18,7 @@ from fastai.callback.core import Callback
 from torch import Tensor
 
 from cmrseg.io.atomic import atomic_path, write_table
+from cmrseg.models.device import peak_memory_mb
 from cmrseg.problems import DataError, first_line
 from cmrseg.tasks import Task, get_task
 from cmrseg.training.callbacks import AverageWeights
@@ -27,7 +28,7 @@ CHECKPOINT = "checkpoint.pt"
 BEST = "best.safetensors"
 BY_DATA = "history_by_data.csv"  # where there are several data sets
 CHECKPOINT_EVERY_S = 20.0
-_COLUMNS = ("epoch", "images_seen", "stage", "lr", "train_loss", "valid_loss")  # then scores and seconds
+_COLUMNS = ("epoch", "images_seen", "stage", "lr", "train_loss", "valid_loss")  # then scores and costs
 
 
 def _ignore(*_: Any) -> None:
@@ -73,7 +74,7 @@ class RunState:
 
 def history_columns(task: Task) -> list[str]:
     """Columns of ``history.csv``."""
-    return [*_COLUMNS, *task.columns, "seconds"]
+    return [*_COLUMNS, *task.columns, "seconds", "memory_mb"]
 
 
 class RunLog(Callback):
@@ -147,6 +148,7 @@ class RunLog(Callback):
             "valid_loss": float(self.recorder.loss.value),
             **self.validator.scores(),
             "seconds": round(time.monotonic() - self.started, 2),
+            "memory_mb": round(peak_memory_mb(self.dls.device), 1),
         }
 
     def _rows_by_data(self) -> list[dict[str, Any]]:

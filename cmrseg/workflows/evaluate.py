@@ -66,8 +66,9 @@ def masks(  # noqa: PLR0913 (all but the first three are options)
     predicted, truth, labels, splits, predicted_labels, jobs
         See `cmrseg.evaluation.evaluate_masks`.
     out
-        Folder for ``metrics.csv``, ``summary.csv``, ``measurements.csv``, ``problems.tsv`` (only if there are
-        any), ``figures/*.png`` and ``report.html``; of a sweep also what `robustness` writes.
+        Folder for ``metrics.csv``, ``summary.csv``, ``measurements.csv``, ``phases.csv``, ``clinical.csv``,
+        ``problems.tsv`` (only if there are any), ``figures/*.png`` and ``report.html``; of a sweep also what
+        `robustness` writes.
     robustness_of
         Name or file of a model to sweep distortions over.
     progress

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cmrseg.experiments import search as parameters
+from cmrseg.experiments.comparison import Comparison, ComparisonSetup, compare
+from cmrseg.experiments.comparison_report import comparison_report
 from cmrseg.experiments.curves import join_logs, read_training_log, run_table, with_smoothed
 from cmrseg.experiments.curves_report import Curves, curves_report
 from cmrseg.experiments.planning import planning_table
@@ -63,6 +65,24 @@ def search(
     run = parameters.search(data, out, start=start, steps=steps, setup=setup, listener=listener)
     write(search_report(run, setup), out)
     return run
+
+
+@works_in("out", "study table")
+def table(data: Path, out: Path, setup: ComparisonSetup, *, listener: Listener | None = None) -> Comparison:
+    """Models beside each other, see `cmrseg.experiments.comparison.compare`; then tables and ``report.html``.
+
+    ``out`` gets ``table.csv``, ``poster_all.csv`` and ``poster_heart.csv`` (the poster's layout),
+    ``tests.csv``, ``clinical.csv``, ``costs.csv``, ``figures/stack_*.png`` and ``report.html``.
+    """
+    found = compare(data, out, setup, listener=listener)
+    told = {
+        "data": data,
+        "models": ", ".join(f"{arm.name} ({arm.model.sha256[:12]})" for arm in found.arms),
+        "splits": ", ".join(setup.splits),
+        **setup.options.said(),
+    }
+    write(comparison_report(found, told), out)
+    return found
 
 
 @works_in("out", "study curves")

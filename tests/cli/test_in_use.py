@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from cmrseg.cli import app
 from cmrseg.curation.description import write_description
 from cmrseg.curation.run import curate, curate_files
+from cmrseg.experiments.comparison import compare
 from cmrseg.experiments.search import search
 from cmrseg.experiments.transfer import plan_study, transfer_study
 from cmrseg.io.images import save_image
@@ -46,6 +47,8 @@ ENTRIES = {
     "workflow subsets": lambda out: experiments.subsets(DATA, out),
     "search": lambda out: search(DATA, out),
     "workflow search": lambda out: experiments.search(DATA, out),
+    "compare": lambda out: compare(DATA, out, None),
+    "workflow table": lambda out: experiments.table(DATA, out, None),
     "workflow masks": lambda out: evaluate.masks(DATA, DATA, out),
     "fetch_data": lambda out: fetch_data(RecordName("10.5281/zenodo.7"), out),
     "run_demo": lambda out: run_demo(out),

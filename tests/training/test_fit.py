@@ -95,7 +95,7 @@ def test_a_run_leaves_model_history_and_configuration(disks, tmp_path, tiny):
     table = history(run.out)
     assert tuple(table.columns) == (
         "epoch", "images_seen", "stage", "lr", "train_loss", "valid_loss",
-        "dice_LV", "dice_MYO", "dice_RV", "seconds",
+        "dice_LV", "dice_MYO", "dice_RV", "seconds", "memory_mb",
     )  # fmt: skip
     assert table["epoch"].tolist() == [1, 2]
     assert table["images_seen"].tolist() == [6, 12]
@@ -192,8 +192,8 @@ def test_fewer_validations_train_the_same_weights(disks, tmp_path, tiny):
     config = tiny(schedule=(Stage(5, 1e-2),), ema_decay=0.9)
     often = train(config, disks, tmp_path / "often")
     seldom = train(replace(config, validate_every=4), disks, tmp_path / "seldom")
-    last = history(often.out).iloc[-1].drop(["seconds", "train_loss"])
-    assert history(seldom.out).iloc[-1].drop(["seconds", "train_loss"]).equals(last)
+    last = history(often.out).iloc[-1].drop(["seconds", "memory_mb", "train_loss"])
+    assert history(seldom.out).iloc[-1].drop(["seconds", "memory_mb", "train_loss"]).equals(last)
 
 
 # Stopped and resumed
@@ -203,7 +203,10 @@ FROZEN_FIRST = (Stage(3, 1e-2, frozen=True), Stage(3, 5e-3))
 
 
 def assert_same_run(out, other):
-    one, two = history(out).drop(columns="seconds"), history(other).drop(columns="seconds")
+    one, two = (
+        history(out).drop(columns=["seconds", "memory_mb"]),
+        history(other).drop(columns=["seconds", "memory_mb"]),
+    )
     pd.testing.assert_frame_equal(one, two, check_exact=True)
     a, b = weights(out), weights(other)
     assert all(torch.equal(a[k], b[k]) for k in a)

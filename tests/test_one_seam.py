@@ -31,6 +31,7 @@ EXCEPTIONS = {  # file -> why it may
     "cmrseg/legacy/settings.py": "reads the names of losses and metrics that fastai wrote",
     "cmrseg/losses.py": "the losses of segmentation, which its task picks from",
     "cmrseg/predict/segment.py": "the public functions that give masks; other models are refused there",
+    "cmrseg/predict/slice_distance.py": "a network over stacks knows one distance of slices",
     "cmrseg/preprocess/network_input.py": "makes slices or stacks of a cine: there dimensions mean something",
     "cmrseg/training/loaders.py": "picks slices or stacks, and fills the stacks of a batch up",
     "cmrseg/training/report.py": "tells the scores of masks where a run made some",

@@ -21,7 +21,7 @@ LAYERS = (
     ("metrics",),
     ("report",),
     ("curation", "data", "models", "losses", "preprocess", "phantom"),
-    ("recipe", "tasks", "legacy"),
+    ("recipe", "tasks", "legacy", "contours"),
     ("zoo",),
     ("training", "predict", "teachers"),
     ("evaluation", "examination"),

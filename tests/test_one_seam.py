@@ -15,6 +15,7 @@ from tests.test_layers import PACKAGE, name_of, parse, part_of, sources
 ROOMS = {"models", "tasks", "metrics", "io"}  # may know, and so may the modules that they stand on
 SPEAK_OF_MASKS = {  # rooms whose matter masks are: they read, measure and show them, whatever made them
     "cli": "says to people what is measured",
+    "contours": "makes masks of contours",
     "curation": "knows views of the heart and DICOM segmentation objects",
     "data": "reads data sets, whose truth are masks",
     "evaluation": "compares masks with masks",

@@ -19,8 +19,9 @@ def contours(
     contours: Annotated[
         Path,
         typer.Argument(
-            help="Contours of one study: a folder of text files (IM-0001-0059-icontour-manual.txt) or a "
-            "cvi42 workspace (.cvi42wsx). Of several: a folder with <study>/ or <study>.cvi42wsx for each."
+            help="Contours of one study, a folder or file: text (IM-0001-0059-icontour-manual.txt), cvi42 "
+            "(.cvi42wsx), QMass (.con), Segment (.mat), DICOM RTSTRUCT or SEG. Of several: a folder with "
+            "<study>/ or <study>.cvi42wsx for each."
         ),
     ],
     out: Annotated[

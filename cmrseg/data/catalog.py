@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import groupby
@@ -114,17 +114,17 @@ class Catalog:
         return [_volume(key, rows.sort_values("slice")) for key, rows in groups]
 
     def studies(self) -> list[tuple[VolumeRef, ...]]:
-        """Volumes that share their files: the frames of a 4D cine together, any other volume alone."""
+        """Volumes that share files and slices: the frames of a 4D cine together, any other volume alone."""
         studies: dict[tuple, list[VolumeRef]] = {}
         for volume in self.volumes():
-            studies.setdefault((volume.subject, volume.images), []).append(volume)
+            studies.setdefault((volume.subject, volume.images, volume.slices), []).append(volume)
         return [tuple(study) for study in studies.values()]
 
     def cines(self) -> list[tuple[VolumeRef, ...]]:
-        """As `studies`, but frames of a subject that have a file each together, too."""
+        """As `studies`, but all frames of a file together, and those of a subject that have a file each."""
         found = []
         for _, group in groupby(self.studies(), key=lambda study: study[0].subject):
-            studies = list(group)
+            studies = _of_one_file(group)
             is_per_frame = all(len(study) == 1 for study in studies)
             found += [tuple(study[0] for study in studies)] if is_per_frame else studies
         return found
@@ -252,7 +252,8 @@ def load_volume_mask(*refs: VolumeRef) -> Cine:
         if not ref.has_masks:
             raise DataError(f"{ref.subject} frame {ref.frame} has no mask beside {ref.image}")
     parts = []
-    for (masks, images, scheme), group in groupby(refs, key=lambda ref: (ref.masks, ref.images, ref.labels)):
+    for key, group in groupby(refs, key=lambda ref: (ref.masks, ref.images, ref.slices, ref.labels)):
+        masks, images, _, scheme = key
         pairs = dict.fromkeys(zip(masks, images, strict=True))
         files = [load_mask(mask, scheme, image=image) for mask, image in pairs if mask]
         parts.append(_load_frames(list(group), files))
@@ -282,7 +283,7 @@ def load_whole_image(*refs: VolumeRef) -> tuple[Cine, list[int]]:
         If a file cannot be read or the slices differ in size.
     """
     ref = refs[0]
-    if len({other.images for other in refs}) > 1:
+    if len({frozenset(other.images) for other in refs}) > 1:
         return _joined([load_whole_image(other) for other in refs], ref.subject)
     if not ref.is_stack:
         return load_volume_image(*refs), [other.frame for other in refs]
@@ -316,6 +317,15 @@ def prediction_path(out: Path, subject: str, image: Path, *, alone: bool = True)
         return folder / f"{stem(image)}_seg.png"
     cine = read_grid(image).shape[3] > 1 if image.exists() else image.name == "sa.nii.gz"
     return folder / ("seg.nii.gz" if cine and alone else f"{stem(image)}_seg.nii.gz")
+
+
+def _of_one_file(studies: Iterable[tuple[VolumeRef, ...]]) -> list[tuple[VolumeRef, ...]]:
+    """Studies, those together whose frames are of one file although other slices of them are listed."""
+    found: dict[frozenset[Path] | tuple[Path, ...], tuple[VolumeRef, ...]] = {}
+    for study in studies:
+        key = frozenset(study[0].images) if study[0].is_stack else study[0].images
+        found[key] = (*found.get(key, ()), *study)
+    return list(found.values())
 
 
 def _volume(key: tuple, rows: pd.DataFrame) -> VolumeRef:

@@ -11,7 +11,7 @@ import pandas as pd
 from cmrseg.data.layouts import ALL, LOOSE_FILES, ImageFile, list_images, png_file, pseudo_label_notes
 from cmrseg.io.grid import Grid
 from cmrseg.io.images import fitted, is_nifti, looks_like_mask, read_grid, stem
-from cmrseg.labels import get_scheme
+from cmrseg.labels import STRUCTURES, get_scheme, scheme_of
 from cmrseg.problems import DataError, Problem, existing_folder
 
 
@@ -42,7 +42,7 @@ def list_files(root: Path, labels: str | None, masks: bool) -> tuple[list[ImageF
             files, more = _without_masks(files)
             notes += more
     if not masks:
-        return [replace(file, mask=None) for file in files], notes
+        return [replace(file, mask=None, contoured=None) for file in files], notes
     notes += pseudo_label_notes(files)
     if labels is not None:
         return [replace(file, labels=labels) for file in files], notes
@@ -121,12 +121,21 @@ def _rows(file: ImageFile) -> list[tuple]:
     spacing = tuple(a if a > 0 else b for a, b in zip(file.spacing, grid.spacing, strict=True))
     slices = range(shape[2]) if file.slice == ALL else [file.slice]
     frames = range(shape[3]) if file.frame == ALL else [file.frame]
-    mask = "" if file.mask is None else str(file.mask)
     return [
-        (file.subject, t, file.phase, z, str(file.image), mask, *spacing, file.split, file.labels)
+        (file.subject, t, file.phase, z, str(file.image), *_mask_of(file, t, z, spacing))
         for t in frames
         for z in slices
     ]
+
+
+def _mask_of(file: ImageFile, t: int, z: int, spacing: tuple[float, float, float]) -> tuple:
+    """The cells of an image from its mask on; without one where the mask tells nothing about it."""
+    mask = "" if file.mask is None else str(file.mask)
+    if file.contoured is None:
+        return mask, *spacing, file.split, file.labels
+    known = file.contoured.get((t, z))
+    scheme = file.labels if known is None or len(known) == len(STRUCTURES) else scheme_of(file.labels, known)
+    return mask if known is not None else "", *spacing, file.split, scheme
 
 
 def _check_mask_grid(file: ImageFile, grid: Grid) -> None:

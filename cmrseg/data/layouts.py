@@ -18,6 +18,7 @@ from cmrseg.data.image_file import ALL, ImageFile
 from cmrseg.data.names import SPLIT_FOLDERS, case_name, nnunet_scheme, slice_name
 from cmrseg.io.images import is_nifti, stem
 from cmrseg.io.settings import read_json, told_of
+from cmrseg.io.truth_file import known_images
 from cmrseg.labels import Label
 from cmrseg.problems import DataError
 
@@ -228,7 +229,9 @@ def _curated(root: Path) -> Iterator[ImageFile]:
     for image in _visible(root, "*/sa.nii.gz"):
         truth = _beside(image, "truth")
         labels = scheme if truth is None else "cmrseg"
-        yield ImageFile(image.parent.name, image, truth or _beside(image, "seg"), labels)
+        known = None if truth is None else known_images(truth)
+        mask = truth or _beside(image, "seg")
+        yield ImageFile(image.parent.name, image, mask, labels, contoured=known)
 
 
 def _pseudo_label_scheme(root: Path) -> str:

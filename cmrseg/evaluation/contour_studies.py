@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from cmrseg.cine import Cine
+from cmrseg.contours.draw import DrawnImage, draw
+from cmrseg.contours.images import source_images
+from cmrseg.contours.truth_check import DISPLACED, nesting, truth_problems
 from cmrseg.data.predictions import NOT_EVALUATED
-from cmrseg.evaluation.contour_images import DrawnImage, draw, source_images
-from cmrseg.evaluation.truth_check import DISPLACED, nesting, truth_problems
 from cmrseg.io.images import load_image, load_mask
 from cmrseg.io.outlines import Outline, label_map
 from cmrseg.labels import Label

@@ -202,7 +202,7 @@ def _check_slices(truth: VolumeRef, other: VolumeRef) -> None:
 def _load(refs: Sequence[VolumeRef]) -> list[np.ndarray]:
     """Masks of shape ``(x, y, z)``; frames that share a file are read at once."""
     volumes: list[np.ndarray] = []
-    for _, group in groupby(refs, key=lambda ref: ref.masks):
+    for _, group in groupby(refs, key=lambda ref: (ref.masks, ref.slices)):
         cine = load_volume_mask(*group).array
         volumes += [cine[..., t] for t in range(cine.shape[3])]
     return volumes
@@ -278,7 +278,8 @@ def _contoured(scores: list[VolumeScores]) -> tuple[Label, ...]:
 def _contoured_at(scores: VolumeScores, anywhere: tuple[Label, ...]) -> tuple[Label, ...]:
     """Structures that the truth of a volume has; ``anywhere`` holds those of its subject."""
     shown = contoured_structures(true_pixels(scores.counts) > 0, anywhere)
-    return tuple(label for label in anywhere if label in shown)
+    known = structures_of([scores.ref.labels])
+    return tuple(label for label in anywhere if label in shown and label in known)
 
 
 def _volume_rows(scores: VolumeScores, structures: Iterable[Label]) -> list[tuple]:

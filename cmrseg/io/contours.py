@@ -12,25 +12,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from cmrseg.io.atomic import write_text
 from cmrseg.io.dicom import DicomImage
+from cmrseg.io.drawn import ContourFile, Drawn, ImageNumber, Where, faulty
 from cmrseg.io.outlines import Outline, Polygon, Polygons
 from cmrseg.io.settings import read_text
 from cmrseg.problems import DataError, existing_folder
 
+FORMAT = "text"
 _MIN_POINTS = 3
 _FILE = re.compile(r"IM-(\d+)-(\d+)-(icontour|ocontour|rvcontour)-\w+\.txt", re.IGNORECASE)
-
-
-class ImageNumber(NamedTuple):
-    """Which image a contour file is about: ``IM-0001-0059`` is the image 59, of series 1."""
-
-    series: int
-    instance: int
 
 
 def image_numbers(images: Iterable[DicomImage]) -> dict[DicomImage, ImageNumber]:
@@ -87,8 +81,50 @@ def find_contour_files(folder: Path) -> dict[tuple[ImageNumber, Outline], Path]:
     DataError
         If there are none, or two for one image and structure.
     """
+    found = _by_image(sorted(existing_folder(folder, "contour").rglob("*.txt")))
+    if not found:
+        raise DataError(f"{folder} holds no contour such as IM-0001-0059-icontour-manual.txt; check the path")
+    return found
+
+
+def is_contour_file(path: Path) -> bool:
+    """Whether a file has the name of a contour, such as ``IM-0001-0059-icontour-manual.txt``."""
+    return bool(_FILE.fullmatch(path.name))
+
+
+def read_text_contours(folder: Path, paths: Iterable[Path], *, first_pixel: int = 0) -> ContourFile:
+    """The contours of some text files as one, see `read_contour`.
+
+    Parameters
+    ----------
+    folder
+        In which they lie.
+    paths
+        Files; those of other names, such as contours of papillary muscles, are counted only.
+    first_pixel
+        What the files call the centre of the first pixel.
+
+    Raises
+    ------
+    DataError
+        If two are of one image and structure.
+    """
+    paths = list(paths)
+    by_image = _by_image(sorted(paths))
+    drawn = []
+    for (number, kind), path in by_image.items():
+        where = Where(number=number)
+        try:
+            drawn.append(Drawn(kind, read_contour(path, first_pixel=first_pixel), where, path.name))
+        except DataError as error:
+            drawn.append(faulty(kind, where, path.name, str(error).replace(f"{path.parent}/", "")))
+    return ContourFile(folder, FORMAT, tuple(drawn), unused=len(paths) - len(by_image))
+
+
+def _by_image(paths: Iterable[Path]) -> dict[tuple[ImageNumber, Outline], Path]:
+    """Contour files by what they are about; others are left aside."""
     found: dict[tuple[ImageNumber, Outline], Path] = {}
-    for path in sorted(existing_folder(folder, "contour").rglob("*.txt")):
+    for path in paths:
         if not (match := _FILE.fullmatch(path.name)):
             continue
         key = ImageNumber(int(match[1]), int(match[2])), Outline(match[3].lower())
@@ -98,8 +134,6 @@ def find_contour_files(folder: Path) -> dict[tuple[ImageNumber, Outline], Path]:
                 "name the folder of one study and reader"
             )
         found[key] = path
-    if not found:
-        raise DataError(f"{folder} holds no contour such as IM-0001-0059-icontour-manual.txt; check the path")
     return found
 
 

@@ -18,9 +18,11 @@ import numpy as np
 from cmrseg.io.atomic import write_text
 from cmrseg.io.contours import checked
 from cmrseg.io.dicom import DicomImage
+from cmrseg.io.drawn import ContourFile, Drawn, Where
 from cmrseg.io.outlines import Outline, Polygon, Polygons
 from cmrseg.problems import DataError
 
+FORMAT = "cvi42"
 SUBPIXEL = 4  # steps per pixel; contours of masks run through half pixels, so nothing is rounded
 MAX_BYTES = 200 << 20
 _MOST_ELEMENTS = 3_000_000  # a study of 400 images with three contours each has 400,000
@@ -75,6 +77,14 @@ def write_cvi42(contours: Mapping[DicomImage, Polygons], path: Path) -> Path:
 
 
 def read_cvi42(path: Path) -> dict[str, dict[Outline, Polygon]]:
+    """Contours in pixels by the SOPInstanceUID of their image, as `read_workspace` finds them."""
+    found: dict[str, dict[Outline, Polygon]] = {}
+    for contour in read_workspace(path).drawn:
+        found.setdefault(contour.where.uid, {})[contour.kind] = contour.points
+    return found
+
+
+def read_workspace(path: Path) -> ContourFile:
     """Read the short-axis contours of a workspace.
 
     Parameters
@@ -84,7 +94,7 @@ def read_cvi42(path: Path) -> dict[str, dict[Outline, Polygon]]:
 
     Returns
     -------
-    Contours in pixels by the SOPInstanceUID of their image; other contours are ignored.
+    Contours in pixels; others, such as those of papillary muscles, are counted only.
 
     Raises
     ------
@@ -92,23 +102,25 @@ def read_cvi42(path: Path) -> dict[str, dict[Outline, Polygon]]:
         If it is missing, no XML, damaged, larger than 200 MB, declares entities, or holds no contour of the
         short axis.
     """
-    found: dict[str, dict[Outline, Polygon]] = {}
+    drawn: list[Drawn] = []
+    unused = 0
     for states in _items(_parsed(path), "ImageStates"):
         for image in states:
             for contours in _items(image, "Contours"):
                 named = {_key(contour): contour for contour in contours}
-                polygons = {
+                unused += len(named.keys() - _READ.keys())
+                polygons = {  # of an open and a closed contour the closed one counts
                     kind: polygon
                     for name, kind in _READ.items()
                     if name in named and (polygon := _polygon(named[name], path, _key(image))) is not None
                 }
-                if polygons:
-                    found[_key(image)] = polygons
-    if not found:
+                for kind, polygon in polygons.items():
+                    drawn.append(Drawn(kind, polygon, Where(uid=_key(image)), f"{kind} {len(drawn) + 1}"))
+    if not drawn:
         raise DataError(
             f"{path} holds no short-axis contour such as saendocardialContour; export the workspace again"
         )
-    return found
+    return ContourFile(path, FORMAT, tuple(drawn), unused=unused)
 
 
 def _item(key: str, *inside: str, attributes: str = "") -> str:

@@ -138,6 +138,8 @@ class DicomImage:
         All values of ImageType.
     acquired_with
         Values of `cmrseg.io.dicom_header.ACQUIRED`.
+    location_mm
+        SliceLocation, by which some programs order slices; nan where absent.
     label
         What the file is called in all that is written; empty until it is numbered.
 
@@ -179,6 +181,7 @@ class DicomImage:
     visit: tuple[str, ...] = ()
     image_type: str = ""
     acquired_with: tuple[float, ...] = ()
+    location_mm: float = math.nan
 
 
 def read_headers(path: Path, name: str = "") -> list[DicomImage]:
@@ -377,6 +380,7 @@ def _plane(header: Header) -> dict[str, object]:
         "acquired_s": read.acquired_s(header),
         "interval_ms": read.interval_ms(header),
         "acquired_with": read.acquired_with(header),
+        "location_mm": read.number(header, "SliceLocation"),
         "slope": slope,
         "intercept": intercept,
     }

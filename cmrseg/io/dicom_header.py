@@ -79,6 +79,7 @@ _IMAGE = (
     "ImageOrientationPatient",
     "PixelSpacing",
     "SpacingBetweenSlices",
+    "SliceLocation",
     "RescaleSlope",
     "RescaleIntercept",
     "TriggerTime",

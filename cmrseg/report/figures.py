@@ -279,7 +279,9 @@ def _contour_legend(examples: Sequence[Example]) -> list[Line2D]:
     lines = [Line2D([], [], color=COLOURS[s], label=s.name) for s in shown]
     if any(e.truth is not None for e in examples):
         lines.append(Line2D([], [], color="black", lw=1, label="truth"))
-    return [*lines, Line2D([], [], color="black", lw=1, ls="dashed", label="prediction")]
+    if len(lines) == len(shown) or any(e.predicted.any() for e in examples):
+        lines.append(Line2D([], [], color="black", lw=1, ls="dashed", label="prediction"))
+    return lines
 
 
 def _box(ax: Axes, position: float, values: np.ndarray, phase: str) -> None:

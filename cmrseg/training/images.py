@@ -19,7 +19,7 @@ from torch import Tensor
 from cmrseg.cine import fit
 from cmrseg.data.catalog import Catalog, VolumeRef, load_volume_mask, load_whole_image
 from cmrseg.data.together import subject_in
-from cmrseg.labels import Label
+from cmrseg.labels import STRUCTURES, Label, structures_of
 from cmrseg.metrics.contoured import contoured_structures
 from cmrseg.metrics.contrast import MIN_CONTRAST, blood_contrast
 from cmrseg.parallel import Progress
@@ -48,6 +48,8 @@ class TrainingImages:
         Volumes that could not be used.
     data_sets
         Name of the data set of every row where there are several; empty where there is one.
+    known
+        Structures that the label scheme of every row tells something about; empty: all.
     """
 
     images: Tensor
@@ -56,6 +58,7 @@ class TrainingImages:
     places: tuple[Place, ...]
     problems: tuple[Problem, ...] = ()
     data_sets: tuple[str, ...] = ()
+    known: tuple[tuple[Label, ...], ...] = ()
 
     def __len__(self) -> int:
         return len(self.masks)
@@ -79,7 +82,8 @@ class TrainingImages:
         for rows in volumes.values():
             structures = contoured_structures(shown[rows], anywhere)
             for row in rows:
-                found[row] = structures
+                known = self.known[row] if self.known else STRUCTURES
+                found[row] = tuple(label for label in structures if label in known)
         return found
 
     def with_classes(
@@ -132,6 +136,7 @@ class TrainingImages:
             neighbours=self.neighbours[rows],
             places=tuple(self.places[row] for row in rows),
             data_sets=tuple(self.data_sets[row] for row in rows if self.data_sets),
+            known=tuple(self.known[row] for row in rows if self.known),
         )
 
 
@@ -192,7 +197,7 @@ def read_training_images(
         If none of the volumes can be used.
     """
     studies = catalog.with_masks().studies()
-    images, masks, tables, places, problems = [], [], [], [], []
+    images, masks, tables, places, known, problems = [], [], [], [], [], []
     rows = 0
     for number, study in enumerate(studies, start=1):
         try:
@@ -207,12 +212,13 @@ def read_training_images(
         masks.append(mask)
         tables.append(rows + table)
         places += [(study[0].subject, frame, number) for frame in frames for number in study[0].slices]
+        schemes = {ref.frame: structures_of([ref.labels]) for ref in study}
+        known += [schemes[frame] for frame in frames for _ in study[0].slices]
         rows += len(image)
     if not images:
         raise DataError(problems[0].extra_info if problems else "no images with masks to train on")
-    return TrainingImages(
-        torch.cat(images), torch.cat(masks), torch.cat(tables), tuple(places), tuple(problems)
-    )
+    greys, labels, neighbours = (torch.cat(parts) for parts in (images, masks, tables))
+    return TrainingImages(greys, labels, neighbours, tuple(places), tuple(problems), known=tuple(known))
 
 
 def _read_study(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from cmrseg.contours.truth_check import check_truth
 from cmrseg.data.catalog import read_catalog
 from cmrseg.data.tables import as_numbers, need_columns, read_published
 from cmrseg.evaluation import Evaluation, evaluate_masks
@@ -34,7 +35,6 @@ from cmrseg.evaluation.robustness import (
 )
 from cmrseg.evaluation.robustness_card import card_block
 from cmrseg.evaluation.robustness_report import robustness_report, robustness_section
-from cmrseg.evaluation.truth_check import check_truth
 from cmrseg.io.atomic import write_table, write_text
 from cmrseg.io.images import save_mask
 from cmrseg.io.in_use import works_in

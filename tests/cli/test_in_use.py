@@ -23,6 +23,7 @@ from cmrseg.training.fit import finetune, train
 from cmrseg.workflows import evaluate, experiments
 from cmrseg.workflows import train as training
 from cmrseg.workflows.curate import curate as curate_files_of
+from cmrseg.workflows.curate import curate_with_contours
 from cmrseg.workflows.demo import run_demo
 from cmrseg.workflows.label import label
 from cmrseg.workflows.predict import predict_examinations
@@ -34,6 +35,7 @@ ENTRIES = {
     "curate": lambda out: curate(DATA, out),
     "curate_files": lambda out: curate_files([], out),
     "workflow curate": lambda out: curate_files_of(DATA, out),
+    "workflow curate --contours": lambda out: curate_with_contours(DATA, out, DATA),
     "predict": lambda out: predict(DATA, out),
     "ask_about_all": lambda out: ask_about_all(None, out, None, None),
     "predict_examinations": lambda out: predict_examinations(DATA, out),

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from cmrseg.cine import Cine
 from cmrseg.data.catalog import (
     COLUMNS,
     load_volume_image,
@@ -14,6 +15,7 @@ from cmrseg.data.catalog import (
     prediction_path,
     read_catalog,
 )
+from cmrseg.io.images import save_image, save_mask
 from cmrseg.labels import Label, structures_of
 from cmrseg.problems import DataError
 
@@ -457,3 +459,27 @@ def test_masks_among_loose_images_are_not_segmented_and_told(tmp_path):
     assert set(catalog.table["subject"]) == {"p1"}
     assert any("masks by their names and are not segmented: p1_label.nii.gz" in n for n in catalog.notes)
     assert any("as masks do, and are not segmented: p1_drawn.nii.gz" in n for n in catalog.notes)
+
+
+def test_other_slices_of_another_frame_are_read_where_they_are(tmp_path):
+    """As many slices of two frames of one file, but not the same: as contours of ED and ES often are."""
+    array = np.arange(4 * 4 * 5 * 2, dtype=np.float32).reshape(4, 4, 5, 2)
+    mask = np.zeros((4, 4, 5, 2), np.uint8)
+    for z in range(5):
+        mask[: z % 3, 0, z] = 1
+    save_image(Cine(array, (1.5, 1.5, 8.0)), tmp_path / "c.nii.gz")
+    save_mask(Cine(mask, (1.5, 1.5, 8.0)), tmp_path / "m.nii.gz")
+    rows = [
+        ("a", t, z, "c.nii.gz", "m.nii.gz") for t, first in ((0, 0), (1, 2)) for z in range(first, first + 3)
+    ]
+    pd.DataFrame(rows, columns=["subject", "frame", "slice", "image", "mask"]).to_csv(
+        tmp_path / "catalog.csv", index=False
+    )
+    catalog = read_catalog(tmp_path)
+    volumes = catalog.volumes()
+    assert [v.slices for v in volumes] == [(0, 1, 2), (2, 3, 4)]
+    for (study,) in catalog.studies():
+        expected = mask[:, :, list(study.slices), study.frame]
+        np.testing.assert_array_equal(load_volume_mask(study).array[..., 0], expected)
+    (cine,) = catalog.cines()
+    assert load_whole_image(*cine)[0].array.shape == (4, 4, 5, 2)

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from cmrseg.contours.truth_check import nesting
 from cmrseg.data.catalog import load_volume_mask, read_catalog
 from cmrseg.evaluation.contour_studies import ContourOptions
 from cmrseg.evaluation.contours import CONTOUR_COLUMNS, evaluate_contours
 from cmrseg.evaluation.contours_report import volume_table
 from cmrseg.evaluation.summary import METRIC_COLUMNS, SUMMARY_COLUMNS
-from cmrseg.evaluation.truth_check import nesting
 from cmrseg.io.contours import find_contour_files, read_contour
 from cmrseg.io.dicom import read_headers
 from cmrseg.io.images import load_mask

@@ -7,6 +7,9 @@ import pytest
 from cmrseg.cine import Cine
 from cmrseg.data.catalog import read_catalog
 from cmrseg.io.images import save_image, save_mask
+from cmrseg.io.truth_file import save_truth
+from cmrseg.labels import Label
+from cmrseg.partial_labels import code_of
 from cmrseg.preprocess import Preprocessing
 from cmrseg.problems import DataError
 from cmrseg.training.images import contoured_frames, read_training_images
@@ -82,3 +85,22 @@ def test_contours_of_another_patient_are_doubtful(tmp_path):
         save_mask(Cine(drawn, (1.5, 1.5, 8.0)), tmp_path / f"{name}_sa_ED_gt.nii.gz")
     images = read_training_images(read_catalog(tmp_path), SPEC, field_px=64)
     assert images.doubtful() == ["other"]
+
+
+def test_what_a_table_beside_the_mask_calls_unknown_is_no_background(tmp_path):
+    """Frame 1 has contours of the LV alone, in too few slices to tell it by themselves."""
+    mask = np.zeros((32, 32, 2, 2), np.uint8)
+    mask[8:24, 8:24, :, 0] = Label.MYO
+    mask[12:20, 12:20] = Label.LV
+    folder = tmp_path / "a"
+    save_image(Cine(np.ones((32, 32, 2, 2), np.float32), (1.5, 1.5, 8.0)), folder / "sa.nii.gz")
+    both, lv = (Label.LV, Label.MYO), (Label.LV,)
+    known = {(0, 0): both, (0, 1): both, (1, 1): lv}
+    save_truth(Cine(mask, (1.5, 1.5, 8.0)), folder, known, told={})
+    images = read_training_images(read_catalog(tmp_path), SPEC, field_px=32)
+    assert images.places == (("a", 0, 0), ("a", 0, 1), ("a", 1, 1))
+    classes = images.with_classes([Label.BACKGROUND, Label.LV, Label.MYO], [Label.LV, Label.MYO])
+    assert classes.masks[:2].unique().tolist() == [0, 1, 2]
+    assert classes.masks[2].unique().tolist() == [1, code_of([2])]
+    save_mask(Cine(mask * 0 + 1, (1.5, 1.5, 8.0)), folder / "truth.nii.gz")  # somebody's own mask
+    assert len(read_training_images(read_catalog(tmp_path), SPEC, field_px=32)) == 4

@@ -74,11 +74,11 @@ def nesting(endocardium: Polygon, epicardium: Polygon) -> Nesting:
     """
     points = np.concatenate([endocardium, epicardium])
     low = np.floor(points.min(axis=0)) - 1
-    size = tuple((np.ceil(points.max(axis=0)) - low + 2).astype(int))
-    inner, outer = (rasterise(polygon - low, size) for polygon in (endocardium, epicardium))
+    width, height = (np.ceil(points.max(axis=0)) - low + 2).astype(int).tolist()
+    inner, outer = (rasterise(polygon - low, (width, height)) for polygon in (endocardium, epicardium))
     inner_radius, outer_radius = (np.sqrt(polygon_area(p) / np.pi) for p in (endocardium, epicardium))
     apart = np.linalg.norm(_centre(inner) - _centre(outer))
-    outside = np.count_nonzero(inner & ~outer) / max(np.count_nonzero(inner), 1)
+    outside = int(np.count_nonzero(inner & ~outer)) / max(int(np.count_nonzero(inner)), 1)
     return Nesting(float(outside), float(apart / outer_radius), float(outer_radius - inner_radius))
 
 

@@ -5,8 +5,9 @@ import pydicom
 import pytest
 
 from cmrseg.cine import Cine
+from cmrseg.contours.draw import draw
+from cmrseg.contours.images import source_images
 from cmrseg.curation.run import Options, curate
-from cmrseg.evaluation.contour_images import draw, source_images
 from cmrseg.evaluation.contour_studies import ContourOptions, contour_truth
 from cmrseg.evaluation.contours import evaluate_contours
 from cmrseg.io.contours import write_contours

@@ -6,8 +6,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from cmrseg.contours.truth_check import check_truth, nesting, truth_problems
 from cmrseg.data.catalog import read_catalog
-from cmrseg.evaluation.truth_check import check_truth, nesting, truth_problems
 from cmrseg.labels import Label
 from cmrseg.metrics.contrast import blood_contrast
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -13,18 +13,15 @@ import pandas as pd
 from cmrseg.cine import Cine
 from cmrseg.curation import kinds
 from cmrseg.curation.private_files import FILES, PRIVATE, is_number, source_paths
-from cmrseg.data.predictions import NOT_EVALUATED
+from cmrseg.curation.run import Planes
 from cmrseg.data.tables import as_numbers, need_columns, numbers_of, read_published
-from cmrseg.io.contours import ImageNumber, check_inside, find_contour_files, read_contour
-from cmrseg.io.cvi42 import read_cvi42
 from cmrseg.io.dicom import DicomImage, read_headers
 from cmrseg.io.dicom_planes import plane_of, planes_of
-from cmrseg.io.outlines import Outline, Polygon, cine_to_source, inverse, is_slice_of, moved
+from cmrseg.io.drawn import ImageNumber
+from cmrseg.io.outlines import cine_to_source, inverse, is_slice_of
 from cmrseg.io.tables import read_table
-from cmrseg.problems import DataError, Problem
+from cmrseg.problems import DataError
 
-UNKNOWN_IMAGE = "contour of an unknown image"
-BAD_CONTOUR = "contour unusable"
 _COLUMNS = ("study", "slice", "frame", "series", "file")
 _RESAMPLED = {kinds.ROTATION, kinds.PIXEL_SPACING, kinds.IMAGE_SIZE, kinds.SHIFT, kinds.TOO_LARGE}
 
@@ -47,6 +44,8 @@ class SourceImage:
         ``(columns, rows)`` of the source.
     to_cine
         From pixels of the source to those of the cine, shape ``(2, 3)``.
+    header
+        What the file says of the image, None where it is not at hand.
     """
 
     z: int
@@ -57,17 +56,12 @@ class SourceImage:
     uid: str
     size: tuple[int, int]
     to_cine: np.ndarray = field(default_factory=lambda: np.eye(2, 3))
+    header: DicomImage | None = None
 
 
-@dataclass(frozen=True)
-class DrawnImage:
-    """An image of a cine with its contours, in pixels of the cine."""
-
-    image: SourceImage
-    polygons: dict[Outline, Polygon]
-
-
-def source_images(curated: Path, study: str, cine: Cine, dicom: Path | None = None) -> list[SourceImage]:
+def source_images(
+    curated: Path, study: str, cine: Cine, dicom: Path | None = None, *, planes: Planes | None = None
+) -> list[SourceImage]:
     """The images that a cine consists of.
 
     Parameters
@@ -82,6 +76,9 @@ def source_images(curated: Path, study: str, cine: Cine, dicom: Path | None = No
         The source that was curated. Without it images are known by the last number in the names of their
         files, by that of the header where no name is known, and the pixels of the cine must be those of the
         source.
+    planes
+        Of a curation that has just ended: the file, and the number of the plane in it, of every slice and
+        frame. Then neither names of files nor ``dicom`` are needed.
 
     Returns
     -------
@@ -93,102 +90,25 @@ def source_images(curated: Path, study: str, cine: Cine, dicom: Path | None = No
         If the table cannot be read, does not know the study, or curation has resampled it and the source is
         not given.
     """
-    rows = _with_paths(_rows(curated / "used_images.tsv", study, cine), source_paths(curated, study))
+    rows = _rows(curated / "used_images.tsv", study, cine)
+    if planes is not None:
+        rows = rows.assign(path=[planes[z, t][0] for z, t in zip(rows["slice"], rows["frame"], strict=True)])
+        return _unique(_by_header(rows, Path(), cine))
+    rows = _with_paths(rows, source_paths(curated, study))
     if dicom is None:
         _refuse_resampled(rows, curated / "problems.tsv", study)
         images = _by_name(rows, cine.array.shape[:2])
     else:
         images = _by_header(rows, dicom, cine)
+    return _unique(images)
+
+
+def _unique(images: Iterable[SourceImage]) -> list[SourceImage]:
+    """Every image once: where curation filled a gap with a copy, the first frame counts."""
     unique: dict[tuple[str, int], SourceImage] = {}
     for image in images:
         unique.setdefault((image.file, image.plane), image)
     return list(unique.values())
-
-
-def draw(
-    images: list[SourceImage], contours: Path, *, study: str, first_pixel: int = 0
-) -> tuple[list[DrawnImage], list[Problem]]:
-    """The images of a cine that have contours.
-
-    Parameters
-    ----------
-    images
-        From `source_images`.
-    contours
-        Folder of contours as text, or an XML workspace of cvi42.
-    study
-        Name of the study, for the problems.
-    first_pixel
-        What text files call the centre of the first pixel.
-
-    Returns
-    -------
-    Images with their contours in the order of slices and frames, and contours that cannot be used.
-
-    Raises
-    ------
-    DataError
-        If no contour is about an image of the cine.
-    """
-    found, problems = _read(images, contours, study, first_pixel)
-    drawn: dict[tuple[int, int], DrawnImage] = {}
-    for image, kind, polygon, name in found:
-        try:
-            check_inside(polygon, image.size, name)
-        except DataError as error:
-            problems.append(Problem(study, BAD_CONTOUR, NOT_EVALUATED, name, str(error)))
-            continue
-        place = drawn.setdefault((image.z, image.t), DrawnImage(image, {}))
-        place.polygons[kind] = moved(polygon, image.to_cine)
-    if not drawn:
-        reason = problems[0].extra_info if problems else "none is about its images"
-        raise DataError(f"no contour of {contours} can be used for {study}: {reason}")
-    return [drawn[key] for key in sorted(drawn)], problems
-
-
-Found = tuple[SourceImage, Outline, Polygon, str]
-
-
-def _read(
-    images: list[SourceImage], contours: Path, study: str, first_pixel: int
-) -> tuple[list[Found], list[Problem]]:
-    """Contours in pixels of the source, each with its image and name; and those that cannot be used."""
-    if contours.is_file():
-        return _read_workspace(images, contours), []
-    found, problems = [], []
-    for (number, kind), path in find_contour_files(contours).items():
-        try:
-            polygon = read_contour(path, first_pixel=first_pixel)
-        except DataError as error:
-            problems.append(Problem(study, BAD_CONTOUR, NOT_EVALUATED, path.name, str(error)))
-            continue
-        if image := _numbered(images, number):
-            found.append((image, kind, polygon, path.name))
-        else:
-            info = f"the cine has no image of the number {number.instance}, or several"
-            problems.append(Problem(study, UNKNOWN_IMAGE, NOT_EVALUATED, path.name, info))
-    return found, problems
-
-
-def _read_workspace(images: list[SourceImage], path: Path) -> list[Found]:
-    """Contours of a workspace; it may hold those of other series too."""
-    if not any(image.uid for image in images):
-        raise DataError(f"{path} names images by UIDs; name the DICOM folder that was curated with --dicom")
-    by_uid = {image.uid: image for image in images}
-    return [
-        (by_uid[uid], kind, polygon, f"{kind} of {by_uid[uid].file}")
-        for uid, polygons in read_cvi42(path).items()
-        if uid in by_uid
-        for kind, polygon in polygons.items()
-    ]
-
-
-def _numbered(images: list[SourceImage], number: ImageNumber) -> SourceImage | None:
-    """The only image of that instance number, or the only one of that series too."""
-    same = [image for image in images if image.number.instance == number.instance]
-    if len(same) > 1:
-        same = [image for image in same if image.number.series == number.series]
-    return same[0] if len(same) == 1 else None
 
 
 def _rows(path: Path, study: str, cine: Cine) -> pd.DataFrame:
@@ -234,6 +154,7 @@ def _by_header(rows: pd.DataFrame, dicom: Path, cine: Cine) -> Iterator[SourceIm
                 image.instance_uid,
                 (image.columns, image.rows),
                 inverse(cine_to_source(own, source)),
+                image,
             )
 
 

@@ -1,0 +1,1 @@
+"""What people drew: which image, whether it can be right, and what it teaches."""

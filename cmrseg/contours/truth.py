@@ -104,7 +104,7 @@ def make_truth(
     for image in drawn:
         frames[image.image.t][image.image.z, image.image.t] = image
     mask = np.zeros(cine.array.shape, np.uint8)
-    width, height, slices, _ = mask.shape
+    width, height, slices = (int(n) for n in cine.array.shape[:3])
     known: dict[tuple[int, int], tuple[Label, ...]] = {}
     used: list[DrawnImage] = []
     for t, of_frame in sorted(frames.items()):

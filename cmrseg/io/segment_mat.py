@@ -109,7 +109,8 @@ def _limited(data: bytes, path: Path, most: int, *, packed: bool) -> bytes:
 
 def _check_depth(content: bytes, order: str, path: Path) -> None:
     """Matrices lie in each other no deeper than a parser that calls itself can follow."""
-    at, ends, read = _HEADER, [], struct.Struct(f"{order}II").unpack_from
+    at, read = _HEADER, struct.Struct(f"{order}II").unpack_from
+    ends: list[int] = []
     for _ in range(_MOST_ELEMENTS):
         while ends and at >= ends[-1]:
             ends.pop()

@@ -242,21 +242,24 @@ def _seen(arm: Arm, catalog: Catalog) -> list[str]:
 
 
 def name_arms(models: Sequence[ResolvedModel]) -> tuple[Arm, ...]:
-    """Models with names of their own: that in the file, numbered where several have it.
+    """Models with names of their own: that in the file, where several have it that of their run or file.
 
     Raises
     ------
     DataError
         If a model is named twice.
     """
-    taken: dict[str, str] = {}
+    told: dict[str, str] = {}
+    names = [model.spec.name for model in models]
     arms: list[Arm] = []
     for model in models:
-        if model.sha256 in taken:
-            raise DataError(f"{model} and {taken[model.sha256]} are the same model; name it once")
-        taken[model.sha256] = str(model)
-        same = sum(arm.model.spec.name == model.spec.name for arm in arms)
-        arms.append(Arm(f"{model.spec.name}-{same + 1}" if same else model.spec.name, model))
+        if model.sha256 in told:
+            raise DataError(f"{model} and {told[model.sha256]} are the same model; name it once")
+        told[model.sha256] = str(model)
+        place = model.path.parent.name if model.path.name == MODEL_FILE else model.path.stem
+        name = model.spec.name if names.count(model.spec.name) == 1 else place
+        same = sum(arm.name == name or arm.name.startswith(f"{name}-") for arm in arms)
+        arms.append(Arm(f"{name}-{same + 1}" if same else name, model))
     return tuple(arms)
 
 

@@ -75,9 +75,11 @@ def test_holm_multiplies_the_smallest_most_and_never_falls():
     assert len(holm(np.array([]))) == 0
 
 
-def test_equal_names_are_numbered_and_a_model_named_twice_is_told(tmp_path):
-    models = [resolve(write_model(tmp_path / f"{n}.safetensors", SPEC.recipe)) for n in range(2)]
-    assert [a.name for a in name_arms(models)] == ["light2d_CE_x_s1", "light2d_CE_x_s1-2"]
+def test_equal_names_give_way_to_those_of_run_and_file_and_a_model_named_twice_is_told(tmp_path):
+    places = ("a.safetensors", "run/model.safetensors", "more/run/model.safetensors")
+    models = [resolve(write_model(tmp_path / place, SPEC.recipe)) for place in places]
+    assert [a.name for a in name_arms(models)] == ["a", "run", "run-2"]
+    assert [a.name for a in name_arms(models[:1])] == ["light2d_CE_x_s1"]
     with pytest.raises(DataError, match="are the same model; name it once"):
         name_arms([models[0], models[0]])
 

@@ -132,7 +132,7 @@ def _example_section(examples: Sequence[Example]) -> Section:
 
 def _headline(history: pd.DataFrame, config: Mapping[str, object]) -> str:
     """The paragraph for a reader in a hurry."""
-    best, weights = best_epoch(history), config.get("weights")
+    best, weights = best_epoch(history), str(config.get("weights"))
     minutes = history["seconds"].sum() / 60 if "seconds" in history else float("nan")
     parts = [f"{len(history)} epoch{'s' * (len(history) > 1)}"]
     if pd.notna(minutes):

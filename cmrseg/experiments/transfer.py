@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -11,19 +12,22 @@ import torch
 
 from cmrseg.data.catalog import Catalog
 from cmrseg.data.subsets import write_subsets
+from cmrseg.evaluation import Evaluation, evaluate_masks
 from cmrseg.experiments.keys import contents, is_scored, masks_key, refuse_another, sha256
 from cmrseg.experiments.planning import BASE
 from cmrseg.experiments.transfer_plan import PlannedRun, TransferSetup, plan_runs, possible_starts
 from cmrseg.experiments.transfer_runs import (
+    MASKS,
     SCORES_FILE,
-    base_scores,
+    Carried,
     carry_out,
     carry_out_all,
-    dice_of_masks,
-    dice_of_model,
+    dice_by_subject,
     portable_name,
     published_log,
     read_scores,
+    score_base,
+    score_model,
 )
 from cmrseg.experiments.transfer_subsets import subset_tables
 from cmrseg.io.atomic import write_table
@@ -31,7 +35,7 @@ from cmrseg.io.in_use import works_in
 from cmrseg.problems import DataError, Problem, check_apart, problem_table
 from cmrseg.training.config import transfer_config
 from cmrseg.training.log import Listener
-from cmrseg.training.split_images import read_split_images
+from cmrseg.training.split_images import ReadImages, read_images, read_split_images
 from cmrseg.zoo.manifest import resolve
 
 LOG_FILE = "train_log_combined.csv"
@@ -49,11 +53,14 @@ class ExperimentPlan:
         The subjects to be scored.
     problems
         What of the data cannot be used.
+    images
+        Of the training and validation subjects.
     """
 
     runs: tuple[PlannedRun, ...]
     test: Catalog
     problems: tuple[Problem, ...]
+    images: ReadImages
 
 
 @dataclass(frozen=True)
@@ -75,6 +82,8 @@ class TransferExperiment:
         The same of a second reader (subject, structure, dice), None without one.
     problems
         What could not be used, over all runs.
+    scored
+        By their folders, evaluations of runs that this call has scored.
     """
 
     plan: ExperimentPlan
@@ -83,6 +92,11 @@ class TransferExperiment:
     scores: pd.DataFrame
     reader: pd.DataFrame | None
     problems: tuple[Problem, ...]
+    scored: Mapping[Path, Evaluation] = field(default_factory=dict)
+
+    def evaluation(self, folder: Path) -> Evaluation:
+        """Of a run, or of the base; masks that an earlier call has scored are compared again."""
+        return self.scored.get(folder) or evaluate_masks(folder / MASKS, self.plan.test)
 
 
 @works_in("out", "study subsets")
@@ -126,13 +140,19 @@ def transfer_study(
     base = resolve(setup.base)
     setup = replace(setup, base=base)
     plan = plan_study(data, out, setup=setup, listener=listener)
-    reader, unread = (None, []) if setup.reader is None else dice_of_masks(setup.reader, plan.test)
-    scores, problems = base_scores(base, plan.test, out / BASE, setup.masks)
-    found = [*plan.problems, *unread, *problems]
-    score = partial(dice_of_model, test=plan.test, options=setup.masks)
-    start = portable_name(base) if scheduler else base
-    work = partial(carry_out, data=data.resolve(), base=start, score=score)
-    found += _all_problems(plan.runs, work, listener, jobs=jobs, scheduler=scheduler)
+    reader = None if setup.reader is None else evaluate_masks(setup.reader, plan.test)
+    scored = {out / BASE: score_base(base, plan.test, out / BASE, setup.masks)}
+    score = partial(score_model, test=plan.test, options=setup.masks)
+    if scheduler:  # another machine reads data and model itself
+        work = partial(carry_out, data=data.resolve(), base=portable_name(base), score=score)
+    else:
+        work = partial(carry_out, data=_measured(plan), base=base, score=score)
+    scored |= _carry_out(plan.runs, work, listener, jobs=jobs, scheduler=scheduler)
+    found = [
+        *plan.problems,
+        *(reader.problems if reader else ()),
+        *(p for each in scored.values() for p in each.problems),
+    ]
     done = tuple(run for run in plan.runs if is_scored(run.folder, run.score_key))
     if not done:
         raise DataError(f"no run of the study succeeded: {found[-1].extra_info}")
@@ -140,12 +160,21 @@ def transfer_study(
         plan=plan,
         done=done,
         log=pd.concat([published_log(run) for run in done], ignore_index=True),
-        scores=pd.concat([scores, *(read_scores(run.folder) for run in done)], ignore_index=True),
-        reader=reader,
+        scores=pd.concat(
+            [read_scores(f) for f in (out / BASE, *(r.folder for r in done))], ignore_index=True
+        ),
+        reader=None if reader is None else dice_by_subject(reader),
         problems=tuple(dict.fromkeys(found)),
+        scored={folder: each.scored for folder, each in scored.items() if each.scored},
     )
     _write(study, out)
     return study
+
+
+def _measured(plan: ExperimentPlan) -> ReadImages:
+    """The images with what is told of them in the models, where any is still to be trained."""
+    todo = not all(is_scored(run.folder, run.score_key) for run in plan.runs)
+    return plan.images.measured() if todo else plan.images
 
 
 @works_in("out", "study subsets")
@@ -163,7 +192,8 @@ def plan_study(data: Path, out: Path, *, setup: TransferSetup, listener: Listene
     base = resolve(setup.base)
     starts = possible_starts(setup, base.spec, listener)
     config = transfer_config(base.spec, data, replace(setup.options, seed=setup.seeds[0]))
-    images = read_split_images([data], config, out, listener)
+    read = read_images([data], config, out, listener)
+    images = read_split_images(read, config, out, listener)
     tables, frames, problems = subset_tables(images, setup, out, listener)
     test = _test_subjects(images.catalog, listener, chosen_by=setup.options.weights != "last")
     learned, scored = contents(images.catalog.select(["train", "val"])), contents(test)
@@ -182,13 +212,13 @@ def plan_study(data: Path, out: Path, *, setup: TransferSetup, listener: Listene
     if frames is not None:
         write_table(frames, out / "esed_frames.tsv")
     write_table(images.catalog.table[["subject", "split"]].drop_duplicates(), out / "splits.csv")
-    return ExperimentPlan(runs, test, (*images.problems, *problems))
+    return ExperimentPlan(runs, test, (*images.problems, *problems), read)
 
 
-def _all_problems(
+def _carry_out(
     runs: tuple[PlannedRun, ...], work: partial, listener: Listener, *, jobs: int, scheduler: str | None
-) -> list[Problem]:
-    """Carry out all runs, those that are finished first, and tell how each ended; what could not be used."""
+) -> dict[Path, Carried]:
+    """Carry out all runs, those that are finished first, and tell how each ended; by their folders."""
     listener.start(sum(run.images_to_see for run in runs), 1, 0)
     here = jobs == 1 and not scheduler
     if here:
@@ -196,12 +226,12 @@ def _all_problems(
     elif not scheduler:
         work = partial(work, threads=max(1, torch.get_num_threads() // jobs))
     finished_first = tuple(sorted(runs, key=lambda run: not is_scored(run.folder, run.score_key)))
-    found = []
-    for run, problems in carry_out_all(finished_first, work, jobs=jobs, scheduler=scheduler):
+    found = {}
+    for run, carried in carry_out_all(finished_first, work, jobs=jobs, scheduler=scheduler):
         if not here:
             listener.batch(run.images_to_see)
-        listener.note(_sentence(run, problems))
-        found += problems
+        listener.note(_sentence(run, carried.problems))
+        found[run.folder] = carried
     return found
 
 

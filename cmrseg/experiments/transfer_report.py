@@ -9,7 +9,6 @@ from pathlib import Path
 import pandas as pd
 
 from cmrseg.data.subsets import ESED, FULL
-from cmrseg.evaluation import evaluate_masks
 from cmrseg.experiments.curves import is_random, run_table
 from cmrseg.experiments.curves_report import curve_section, run_section
 from cmrseg.experiments.planning import (
@@ -199,7 +198,7 @@ def _prediction_section(study: TransferExperiment, out: Path) -> Section:
     folders = {run.start: run.folder for run in reversed(study.done) if run.subset == FULL}
     folders[BASE] = out / BASE
     starts = ordered_starts(pd.Series(list(folders)))
-    found = {start: evaluate_masks(folders[start] / "test", study.plan.test) for start in starts}
+    found = {start: study.evaluation(folders[start]) for start in starts}
     examples = pick_by_dice(found, by=starts[-1])
     if not examples[BASE]:
         return Section("Predictions")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ import torch
 
 from cmrseg.data.catalog import Catalog
 from cmrseg.data.subsets import FULL
-from cmrseg.evaluation import evaluate_masks
+from cmrseg.evaluation import Evaluation, evaluate_masks
 from cmrseg.experiments.curves import DICE_COLUMNS, STARTS
 from cmrseg.experiments.keys import begin, contents, finish, is_scored, masks_key, sha256
 from cmrseg.experiments.planning import BASE, IMAGE_COLUMNS, SCORE_COLUMNS
@@ -31,11 +32,13 @@ from cmrseg.predict import Options, predict
 from cmrseg.problems import DataError, Problem, problem_table
 from cmrseg.training.fit import MODEL_FILE, TrainingRun, finetune, train
 from cmrseg.training.log import Listener
+from cmrseg.training.split_images import Data
 from cmrseg.zoo.manifest import read_manifest
 from cmrseg.zoo.resolved import ModelName, ResolvedModel
 
 CURVE_FILE, SCORES_FILE, PROBLEMS_FILE = "curve.csv", "scores.csv", "study_problems.tsv"
-Score = Callable[[Path, Path], tuple[pd.DataFrame, list[Problem]]]  # of a model, its masks go to a folder
+MASKS = "test"  # folder of the masks of the test subjects
+Score = Callable[[Path, Path], Evaluation]  # of a model, whose masks go to a folder
 _TRAINING = {"what": "the training of a run", "limit_s": 7 * 24 * 3600.0}  # on a slow processor
 # What a curve calls by our names has the authors' in the combined log, which begins with their columns.
 _PUBLISHED = {"accuracy": "acc_seg", **{f"image_{ours}": theirs for theirs, ours in DICE_COLUMNS.items()}}
@@ -46,10 +49,26 @@ COMBINED_COLUMNS = (
 )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Carried:
+    """What came of a run.
+
+    Attributes
+    ----------
+    problems
+        What could not be used.
+    scored
+        The evaluation of its masks; None where an earlier study has scored them, or the run failed.
+    """
+
+    problems: list[Problem] = field(default_factory=list)
+    scored: Evaluation | None = None
+
+
 def carry_out_all(
     runs: tuple[PlannedRun, ...], work: Any, *, jobs: int = 1, scheduler: str | None = None
-) -> Iterator[tuple[PlannedRun, list[Problem]]]:
-    """Every run with its problems.
+) -> Iterator[tuple[PlannedRun, Carried]]:
+    """Every run with what came of it.
 
     Where a process is killed, which ends all of them, the runs that are left go on, each in a process of its
     own: most often memory ran out. On a cluster they are problems.
@@ -65,31 +84,31 @@ def carry_out_all(
     """
     left = list(runs)
     try:
-        for problems in map_studies(work, runs, jobs=jobs, scheduler=scheduler, **_TRAINING):
-            yield left.pop(0), problems
+        for carried in map_studies(work, runs, jobs=jobs, scheduler=scheduler, **_TRAINING):
+            yield left.pop(0), carried
     except ChildProcessError as error:
         killed = error
     for run in left:
-        yield run, [_failed(run, killed)] if scheduler else _alone(run, work)
+        yield run, _failed(run, killed) if scheduler else _alone(run, work)
 
 
 def carry_out(
     run: PlannedRun,
     *,
-    data: Path,
+    data: Data,
     base: ModelName,
     score: Score,
     threads: int | None = None,
     listener: Listener | None = None,
-) -> list[Problem]:
+) -> Carried:
     """Train one run and score its model, as far as that has not been done.
 
     Parameters
     ----------
     run, data, base
-        Of the study.
+        Of the study; its images where they are read already.
     score
-        `dice_of_model` on the test subjects.
+        `score_model` on the test subjects.
     threads
         Processor threads of this run, where several go on beside each other.
     listener
@@ -97,54 +116,51 @@ def carry_out(
 
     Returns
     -------
-    What could not be used; a run that fails is a problem, the others go on.
+    A run that fails is a problem, the others go on.
     """
     listener = listener or Listener()
     if is_scored(run.folder, run.score_key):
         listener.batch(run.images_to_see)
-        return read_problems(run.folder / PROBLEMS_FILE)
+        return Carried(read_problems(run.folder / PROBLEMS_FILE))
     if threads:
         torch.set_num_threads(threads)
     try:
         with working_in(run.folder, "study subsets"):
             return _carried_out(run, data, base, score, listener)
     except DataError as error:
-        return [_failed(run, error)]
+        return _failed(run, error)
     finally:
         gc.collect()  # a fastai learner is a circle of references that holds all images
 
 
-def _carried_out(
-    run: PlannedRun, data: Path, base: ModelName, score: Score, listener: Listener
-) -> list[Problem]:
-    """Train a run and score its model; what could not be used."""
+def _carried_out(run: PlannedRun, data: Data, base: ModelName, score: Score, listener: Listener) -> Carried:
+    """Train a run and score its model."""
     trained = _train(run, data, base, listener)
-    dice, problems = score(run.folder / MODEL_FILE, run.folder / "test")
+    scored = score(run.folder / MODEL_FILE, run.folder / MASKS)
     tags = {key: getattr(run, key) for key in SCORE_COLUMNS[:5]}
-    problems = [*trained.problems, *problems]
-    _write_scores(dice.assign(**tags), problems, run.folder, run.score_key)
-    return problems
+    problems = [*trained.problems, *scored.problems]
+    _write_scores(dice_by_subject(scored).assign(**tags), problems, run.folder, run.score_key)
+    return Carried(problems, scored)
 
 
-def base_scores(
-    base: ResolvedModel, test: Catalog, folder: Path, masks: Options
-) -> tuple[pd.DataFrame, list[Problem]]:
-    """Dice of the test subjects with the base model as it is, and what could not be used."""
+def score_base(base: ResolvedModel, test: Catalog, folder: Path, masks: Options) -> Carried:
+    """Score the base model as it is on the test subjects, as far as that has not been done."""
     key = sha256(base.sha256, contents(test), *masks_key(masks))
-    if not is_scored(folder, key):
-        dice, problems = dice_of_model(base, folder / "test", test=test, options=masks)
-        tags = {"start": BASE, "subset": "", "subjects": 0, "images": 0, "seed": 0}
-        _write_scores(dice.assign(**tags), problems, folder, key)
-    return read_scores(folder), read_problems(folder / PROBLEMS_FILE)
+    if is_scored(folder, key):
+        return Carried(read_problems(folder / PROBLEMS_FILE))
+    scored = score_model(base, folder / MASKS, test=test, options=masks)
+    tags = {"start": BASE, "subset": "", "subjects": 0, "images": 0, "seed": 0}
+    _write_scores(dice_by_subject(scored).assign(**tags), scored.problems, folder, key)
+    return Carried(scored.problems, scored)
 
 
-def dice_of_masks(masks: Path, test: Catalog) -> tuple[pd.DataFrame, list[Problem]]:
-    """Dice per test subject and structure of masks that are there.
+def dice_by_subject(evaluation: Evaluation) -> pd.DataFrame:
+    """Dice per test subject and structure.
 
     ``dice`` is the mean over the volumes of the subject, ``dice_image`` that over its ``test_images`` images.
     """
-    evaluation = evaluate_masks(masks, test)
-    sizes = test.table.groupby(["subject", "frame"]).size().rename("test_images").reset_index()
+    places = [(truth.subject, truth.frame, len(truth.slices)) for truth, _ in evaluation.pairs]
+    sizes = pd.DataFrame(places, columns=["subject", "frame", "test_images"])
     rows = evaluation.metrics.merge(sizes, how="left", on=["subject", "frame"])
     volumes, images = (
         rows[rows["metric"] == name].groupby(["subject", "structure"], sort=False)
@@ -154,7 +170,7 @@ def dice_of_masks(masks: Path, test: Catalog) -> tuple[pd.DataFrame, list[Proble
     table = volumes["value"].mean().rename("dice").to_frame()
     table["test_images"] = images["test_images"].sum()
     table["dice_image"] = total / table["test_images"]
-    return table.reset_index(), list(evaluation.problems)
+    return table.reset_index()
 
 
 def read_scores(folder: Path) -> pd.DataFrame:
@@ -184,7 +200,7 @@ def portable_name(base: ResolvedModel) -> str:
     return base.name if base.name in read_manifest() else str(base.path.resolve())
 
 
-def _train(run: PlannedRun, data: Path, base: ModelName, listener: Listener) -> TrainingRun:
+def _train(run: PlannedRun, data: Data, base: ModelName, listener: Listener) -> TrainingRun:
     """Train a run, or go on with it; all runs have the split of the study, whatever their seed."""
     resume = begin(run.folder, run.key)
     splits = (run.folder.parents[1] / "splits.csv").read_text(encoding="utf-8")
@@ -208,10 +224,8 @@ def _add_to_curve(path: Path, row: dict[str, Any]) -> None:
     write_table(rows, path)
 
 
-def dice_of_model(
-    model: ModelName, masks: Path, *, test: Catalog, options: Options
-) -> tuple[pd.DataFrame, list[Problem]]:
-    """Dice per test subject and structure, after predicting, and what could not be used.
+def score_model(model: ModelName, masks: Path, *, test: Catalog, options: Options) -> Evaluation:
+    """The test subjects as a model segments them, compared with their masks.
 
     Parameters
     ----------
@@ -225,8 +239,8 @@ def dice_of_model(
         How the masks are made.
     """
     predicted = predict(test, masks, model=model, options=options)
-    dice, problems = dice_of_masks(masks, test)
-    return dice, [*predicted.problems, *problems]
+    found = evaluate_masks(masks, test)
+    return replace(found, problems=[*predicted.problems, *found.problems])
 
 
 def _write_scores(scores: pd.DataFrame, problems: list[Problem], folder: Path, key: str) -> None:
@@ -236,15 +250,15 @@ def _write_scores(scores: pd.DataFrame, problems: list[Problem], folder: Path, k
     finish(folder, key)
 
 
-def _alone(run: PlannedRun, work: Any) -> list[Problem]:
+def _alone(run: PlannedRun, work: Any) -> Carried:
     """Carry out a run in a process of its own."""
     try:
-        (problems,) = map_studies(work, [run], jobs=2, **_TRAINING)
+        (carried,) = map_studies(work, [run], jobs=2, **_TRAINING)
     except ChildProcessError as error:
-        return [_failed(run, error)]
-    return problems
+        return _failed(run, error)
+    return carried
 
 
-def _failed(run: PlannedRun, error: Exception) -> Problem:
+def _failed(run: PlannedRun, error: Exception) -> Carried:
     """A run that the study goes on without."""
-    return Problem(run.name, "run failed", "left out of the study", "", str(error))
+    return Carried([Problem(run.name, "run failed", "left out of the study", "", str(error))])

@@ -1,10 +1,10 @@
 """From image files to answers on their native grid; importing it imports no torch."""
 
 from cmrseg.predict.network import Network, open_network
-from cmrseg.predict.runs import ask_about_all, predict
+from cmrseg.predict.runs import predict
 from cmrseg.predict.segment import segment_cine, segmenter, study_segmenter
 from cmrseg.tasks.options import AS_PUBLISHED, Options, prediction_options
-from cmrseg.tasks.prediction import PredictionRun
+from cmrseg.tasks.prediction import PredictionRun, ask_about_all
 from cmrseg.zoo.manifest import DEFAULT_MODEL
 
 __all__ = [

@@ -1,16 +1,22 @@
-"""What becomes of the answers of a network to a whole data set."""
+"""A whole data set, study by study, before anything that answers, and what becomes of the answers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import islice
+from pathlib import Path
 from typing import Any, Protocol
 
 import pandas as pd
 
 from cmrseg.cine import Cine
-from cmrseg.data.catalog import VolumeRef
-from cmrseg.problems import Problem
+from cmrseg.data.catalog import Catalog, VolumeRef, load_whole_image
+from cmrseg.io.atomic import write_table
+from cmrseg.io.in_use import works_in
+from cmrseg.parallel import Progress, Threads
+from cmrseg.problems import DataError, Problem, left_out, problem_table
 
 Study = tuple[VolumeRef, ...]  # volumes that share their files
 Read = Callable[[], tuple[Cine, list[int]]]  # the images of a study, and the number of every frame
@@ -76,3 +82,69 @@ class PredictionRun:
     def summary(self) -> pd.DataFrame:
         """A row per study, where masks were made."""
         return self.kept.tables["summary.csv"]
+
+
+@works_in("out", "predict")
+def ask_about_all(
+    catalog: Catalog,
+    out: Path,
+    keeper: Keeper,
+    answer: Answer,
+    *,
+    problems_file: str = "problems.tsv",
+    progress: Progress | None = None,
+) -> PredictionRun:
+    """Ask anything that answers about every study of a data set, and keep what it says.
+
+    Parameters
+    ----------
+    catalog
+        Images.
+    out
+        Gets the tables.
+    keeper
+        Who writes the answers down.
+    answer
+        From a study and its intensities to an answer.
+    problems_file
+        Name of the table of what failed; only written when something did.
+    progress
+        Told after every study.
+
+    Returns
+    -------
+    Tables and problems; where ``answer`` raises a `DataError`, that study is a problem, the others go on.
+    """
+    problems, studies = list(catalog.problems), catalog.studies()
+    for number, (study, read) in enumerate(_read_ahead(studies), start=1):
+        try:
+            keeper.keep(study, read, answer)
+        except DataError as error:
+            problems.append(left_out(study[0].subject, study[0].image, error))
+        if progress:
+            progress(number, len(studies))
+    kept = keeper.finish()
+    run = PredictionRun(kept, problems, [*catalog.notes, *kept.notes])
+    _write(run, out, problems_file)
+    return run
+
+
+def _read_ahead(studies: list[Study]) -> Iterator[tuple[Study, Read]]:
+    """Studies with their images and frames; the next one is read while the caller works on this one."""
+    with Threads(1, "the images of a study") as pool:
+        reads = (pool.submit(load_whole_image, *study) for study in studies)
+        ahead = list(islice(reads, 1))
+        for study in studies:
+            read = ahead.pop()
+            ahead += islice(reads, 1)
+            yield study, partial(pool.result, read)
+
+
+def _write(run: PredictionRun, out: Path, problems_file: str) -> None:
+    """Write the tables of a run."""
+    for name, table in run.kept.tables.items():
+        write_table(table, out / name)
+    if run.problems:
+        write_table(problem_table(run.problems), out / problems_file)
+    else:
+        (out / problems_file).unlink(missing_ok=True)  # of an earlier run

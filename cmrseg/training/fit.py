@@ -41,8 +41,14 @@ from cmrseg.training.log import (
     validated_weights,
     validation_score,
 )
-from cmrseg.training.split_images import SplitImages, read_split_images, told_of_subset
-from cmrseg.zoo.domain import TrainingDomain, measure_domain, with_domain, write_domain
+from cmrseg.training.split_images import (
+    Data,
+    SplitImages,
+    read_split_images,
+    roots_of,
+    told_of_subset,
+)
+from cmrseg.zoo.domain import with_domain, write_domain
 from cmrseg.zoo.inflated import with_architecture
 from cmrseg.zoo.manifest import resolve
 from cmrseg.zoo.model_file import Model, ModelSpec, build_net, read_model, save_model, with_labels
@@ -66,7 +72,7 @@ class TrainingRun:
 @works_in("out", "train")
 def train(
     config: TrainConfig,
-    data: Path | Sequence[Path],
+    data: Data,
     out: Path,
     *,
     resume: bool = False,
@@ -84,7 +90,8 @@ def train(
     config
         From `cmrseg.training.config.train_config`.
     data
-        One or more data sets, each in any known layout and with its own splits.
+        One or more data sets, each in any known layout and with its own splits; or their images, where these
+        were read before.
     out
         Folder of the run; gets model.safetensors, history.csv, config.json, splits.csv.
     resume
@@ -104,7 +111,7 @@ def train(
     ----------
     Ankenbrand et al. (2020), doi:10.1101/2020.06.15.20131656, II.C.1.
     """
-    data = _data_sets(data, out)
+    _check_apart(data, out)
     listener = listener or Listener()
     given = {"command": "train", "data": _places(data)}
     chosen, table = _confidence_set(config, confidence, listener)
@@ -126,7 +133,7 @@ def train(
 @works_in("out", "finetune")
 def finetune(
     base: ModelName,
-    data: Path | Sequence[Path],
+    data: Data,
     out: Path,
     *,
     config: TrainConfig | None = None,
@@ -151,11 +158,11 @@ def finetune(
     DataError
         If the base model or the data cannot be used, or ``out`` holds another run.
     """
-    data = _data_sets(data, out)
+    _check_apart(data, out)
     listener = listener or Listener()
     base = resolve(base)
     start = base.load()
-    config = config or transfer_config(start.spec, data)
+    config = config or transfer_config(start.spec, roots_of(data))
     if config.preprocessing != start.spec.preprocessing:
         raise ValueError("a fine-tuned model keeps the preprocessing of its base; use transfer_config")
     given = {"command": "finetune", "data": _places(data), "base": str(base), **told_of_subset(config)}
@@ -179,17 +186,15 @@ def finetune(
     return _run(Model(spec, model.net), images, config, out, listener)
 
 
-def _data_sets(data: Path | Sequence[Path], out: Path) -> tuple[Path, ...]:
-    """The data sets of a run, none of which holds its results or lies among them."""
-    data = (data,) if isinstance(data, Path) else tuple(data)
-    for root in data:
+def _check_apart(data: Data, out: Path) -> None:
+    """No data set holds the results of a run or lies among them."""
+    for root in roots_of(data):
         check_apart(out, root, around=True)
-    return data
 
 
-def _places(data: Sequence[Path]) -> str:
+def _places(data: Data) -> str:
     """Where the data sets are, for ``config.json``."""
-    return "; ".join(str(root.resolve()) for root in data)
+    return "; ".join(str(root.resolve()) for root in roots_of(data))
 
 
 def _confidence_set(
@@ -371,7 +376,7 @@ def _finish(
     training |= {"class_weights": dict(config.class_weights)} if config.class_weights else {}
     if images.problems:  # before the model, which says that all is done
         write_table(problem_table(list(images.problems)), out / "problems.tsv")
-    domain = _domain(images)
+    domain = images.domain()
     path = save_model(with_domain(replace(spec, training=training), domain), weights, out / MODEL_FILE)
     if domain is not None:
         write_domain(domain, path)  # for a person; the model holds it
@@ -383,18 +388,6 @@ def _tidy(out: Path) -> None:
     """Remove what only an unfinished run needs."""
     for name in (BEST, CHECKPOINT):
         (out / name).unlink(missing_ok=True)
-
-
-def _domain(images: SplitImages) -> TrainingDomain | None:
-    """What the images were like that were trained on; None where no mask shows an LV."""
-    subjects, training = set(images.train.subjects), images.catalog.select(["train"])
-    trained = training.table["subject"].isin(subjects)  # a subset may be a few of many
-    try:
-        return measure_domain(
-            replace(training, table=training.table[trained]), data=f"its {len(subjects)} training subjects"
-        )
-    except DataError:
-        return None
 
 
 def _versions() -> dict[str, str]:

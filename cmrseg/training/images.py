@@ -63,6 +63,15 @@ class TrainingImages:
     def __len__(self) -> int:
         return len(self.masks)
 
+    def __getstate__(self) -> dict[str, object]:
+        """For another process: tensors would go to shared memory, which containers hardly have."""
+        return {name: v.numpy() if isinstance(v, Tensor) else v for name, v in vars(self).items()}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        for name, value in state.items():
+            value = torch.from_numpy(value) if isinstance(value, np.ndarray) else value
+            object.__setattr__(self, name, value)
+
     @property
     def subjects(self) -> tuple[str, ...]:
         """Subject of every row."""

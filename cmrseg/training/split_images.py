@@ -19,6 +19,37 @@ from cmrseg.training.config import TrainConfig
 from cmrseg.training.images import Place, TrainingImages, join_images, read_training_images
 from cmrseg.training.loaders import field_size
 from cmrseg.training.log import Listener
+from cmrseg.zoo.domain import Features, TrainingDomain, domain_of, subject_features
+
+
+@dataclass(frozen=True)
+class ReadImages:
+    """Images with masks of one or more data sets, read once for as many runs as share them.
+
+    Attributes
+    ----------
+    roots
+        The data sets.
+    catalog
+        All their images, with splits.
+    train, valid
+        By the names of the data sets; masks hold `Label` ids.
+    features
+        What every training subject is like, where that was measured, see `cmrseg.zoo.domain`.
+    """
+
+    roots: tuple[Path, ...]
+    catalog: Catalog
+    train: Mapping[str, TrainingImages]
+    valid: Mapping[str, TrainingImages]
+    features: Mapping[str, Features] | None = None
+
+    def measured(self) -> ReadImages:
+        """With the features of the training subjects."""
+        return replace(self, features=subject_features(self.catalog.select(["train"])))
+
+
+Data = Path | Sequence[Path] | ReadImages  # one data set, several, or what was read of them
 
 
 @dataclass(frozen=True)
@@ -30,10 +61,48 @@ class SplitImages:
     valid: TrainingImages
     labels: tuple[str, ...]
     problems: tuple[Problem, ...] = field(default=())
+    features: Mapping[str, Features] | None = None
+
+    def domain(self) -> TrainingDomain | None:
+        """What the images were like that are trained on; None where no mask shows an LV."""
+        subjects, training = set(self.train.subjects), self.catalog.select(["train"])
+        if self.features is not None:
+            found = [each for subject, each in self.features.items() if subject in subjects]
+        else:
+            trained = training.table["subject"].isin(subjects)  # a subset may be a few of many
+            found = list(subject_features(replace(training, table=training.table[trained])).values())
+        return domain_of(found, data=f"its {len(subjects)} training subjects") if found else None
+
+
+def roots_of(data: Data) -> tuple[Path, ...]:
+    """The folders of data sets."""
+    if isinstance(data, ReadImages):
+        return data.roots
+    return (data,) if isinstance(data, Path) else tuple(data)
+
+
+def read_images(
+    data: Sequence[Path],
+    config: TrainConfig,
+    out: Path,
+    listener: Listener,
+    *,
+    chosen: ConfidenceSet | None = None,
+) -> ReadImages:
+    """Read the images of data sets, in the size that a run trains with; see `read_split_images`."""
+    catalogs = _catalogs(data, config, out, chosen)
+    catalog = join_catalogs(catalogs)
+    for note in catalog.notes:
+        listener.note(note)
+    train, valid = (
+        {name: _images(each, split, config, listener) for name, each in catalogs.items()}
+        for split in ("train", "val")
+    )
+    return ReadImages(tuple(data), catalog, train, valid)
 
 
 def read_split_images(
-    data: Sequence[Path],
+    data: Data,
     config: TrainConfig,
     out: Path,
     listener: Listener,
@@ -46,7 +115,8 @@ def read_split_images(
     Parameters
     ----------
     data
-        Data sets with masks. A structure that one of them does not contour is unknown there, not background.
+        Data sets with masks, or what `read_images` gave. A structure that one of them does not contour is
+        unknown there, not background.
     config
         Preprocessing, label schemes, structures, seed of a random split and subset.
     out
@@ -67,17 +137,14 @@ def read_split_images(
     DataError
         If the data or the subset cannot be used, or a structure that is asked for is not in the masks.
     """
-    catalogs = _catalogs(data, config, out, chosen)
-    catalog = join_catalogs(catalogs)
-    for note in catalog.notes:
-        listener.note(note)
-    train, valid = (
-        {name: _images(each, split, config, listener) for name, each in catalogs.items()}
-        for split in ("train", "val")
-    )
+    if not isinstance(data, ReadImages):
+        data = read_images(roots_of(data), config, out, listener, chosen=chosen)
+    catalog, train, valid = data.catalog, data.train, data.valid
     taught = {label for images in train.values() for label in images.labels()} - {Label.BACKGROUND}
     if not taught:
-        raise DataError(f"the training masks of {_told(data)} are empty; there is nothing to learn")
+        raise DataError(
+            f"the training masks of {', '.join(map(str, data.roots))} are empty; there is nothing to learn"
+        )
     labels = _classes(taught, kept, config.structures, listener)
     both = [join_images(_with_classes(images, labels, train, valid)) for images in (train, valid)]
     problems = (*catalog.problems, *both[0].problems, *both[1].problems)
@@ -89,7 +156,8 @@ def read_split_images(
             f"may be another patient's: {', '.join(doubtful[:5])}; look at them"
         )
     names = get_task(config.recipe.network.task).labels([label.name for label in labels])
-    return SplitImages(catalog, _of_subset(both[0], config.subset), both[1], names, problems)
+    chosen_images = _of_subset(both[0], config.subset)
+    return SplitImages(catalog, chosen_images, both[1], names, problems, data.features)
 
 
 def _catalogs(
@@ -146,10 +214,6 @@ def _doubtful(images: Mapping[str, TrainingImages]) -> list[str]:
         for name, part in images.items()
         for subject in part.doubtful()
     ]
-
-
-def _told(data: Sequence[Path]) -> str:
-    return ", ".join(str(root) for root in data)
 
 
 def _classes(

@@ -7,7 +7,7 @@ It lies in the description of the model file, so that it goes wherever the model
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
@@ -47,6 +47,7 @@ FEATURES: Mapping[str, tuple[str, str]] = MappingProxyType(  # name -> what it i
 _DARK, _BRIGHT = 0.5, 99.5  # percentiles of a study, as models scale their grey values
 _EVERY = 4  # pixels between those that the percentiles are taken of: they need not all
 _LEVELS = np.linspace(0.05, 0.95, 19)
+Features = tuple[dict[str, float], np.ndarray]  # of a study, and its grey values
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class TrainingDomain:
     manufacturers: tuple[str, ...] = ()
 
 
-def study_features(image: Cine, mask: Cine, frames: Sequence[int]) -> tuple[dict[str, float], np.ndarray]:
+def study_features(image: Cine, mask: Cine, frames: Sequence[int]) -> Features:
     """What a study is like, in the heart's box at some frames.
 
     Parameters
@@ -137,9 +138,26 @@ def measure_domain(
     DataError
         If there is no mask with LV that can be read.
     """
-    found = [study_features(*study) for study in _contoured(catalog)]
+    found = subject_features(catalog).values()
     if not found:
         raise DataError(f"no masks with LV in {catalog.root}; training images are needed")
+    return domain_of(found, data=data, field_strengths_t=field_strengths_t, manufacturers=manufacturers)
+
+
+def subject_features(catalog: Catalog) -> dict[str, Features]:
+    """`study_features` of every subject whose masks show an LV."""
+    measured = _contoured(catalog)
+    return {name: study_features(image, mask, frames) for name, image, mask, frames in measured}
+
+
+def domain_of(
+    found: Collection[Features],
+    *,
+    data: str,
+    field_strengths_t: Sequence[float] = (),
+    manufacturers: Sequence[str] = (),
+) -> TrainingDomain:
+    """The domain of subjects that were measured, at least one; the others as for `measure_domain`."""
     mean_grey = np.mean([grey for _, grey in found], axis=0)
     domain = TrainingDomain(data, len(found), {}, tuple(mean_grey.round(4).tolist()))
     rows = [{**values, "grey_distance": grey_distance(grey, domain)} for values, grey in found]
@@ -205,9 +223,9 @@ def with_domain(spec: ModelSpec, domain: TrainingDomain | None) -> ModelSpec:
     return replace(spec, training={**spec.training, DOMAIN: asdict(domain)})
 
 
-def _contoured(catalog: Catalog) -> Iterator[tuple[Cine, Cine, tuple[int, ...]]]:
-    """Image, mask and ED and ES of every subject; frames in files of their own are joined."""
-    for _, group in groupby(catalog.with_masks().studies(), key=lambda study: study[0].subject):
+def _contoured(catalog: Catalog) -> Iterator[tuple[str, Cine, Cine, tuple[int, ...]]]:
+    """Name, image, mask and ED and ES of every subject; frames in files of their own are joined."""
+    for subject, group in groupby(catalog.with_masks().studies(), key=lambda study: study[0].subject):
         parts = []
         for study in group:
             with suppress(DataError):  # training has told it and left it out
@@ -220,7 +238,7 @@ def _contoured(catalog: Catalog) -> Iterator[tuple[Cine, Cine, tuple[int, ...]]]
         )
         if (mask.array == Label.LV).any():
             # Contours of a person, of a few frames.
-            yield image, mask, ed_es_frames(pixel_curve(mask.array, Label.LV), smooth=False)
+            yield subject, image, mask, ed_es_frames(pixel_curve(mask.array, Label.LV), smooth=False)
 
 
 def _load(study: tuple[VolumeRef, ...]) -> tuple[Cine, Cine]:

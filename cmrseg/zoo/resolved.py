@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from cmrseg.io.checksum import sha256_of
@@ -46,14 +48,22 @@ class ResolvedModel:
         return self.name
 
     def load(self) -> Model:
-        """The model, in evaluation mode, ``float32``.
+        """The model, in evaluation mode, ``float32``; the file is read once, however often this is asked.
 
         Raises
         ------
         DataError
             If it cannot be rebuilt, or its tensors are damaged.
         """
+        return deepcopy(self._model)  # whoever trains it changes its weights
+
+    @cached_property
+    def _model(self) -> Model:
         return read_model(self.path)
+
+    def __getstate__(self) -> dict[str, object]:
+        """Without the weights: another process reads the file."""
+        return {name: value for name, value in vars(self).items() if name != "_model"}
 
 
 ModelName = str | Path | ResolvedModel

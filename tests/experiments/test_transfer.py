@@ -14,7 +14,7 @@ from cmrseg.experiments import transfer_runs
 from cmrseg.experiments.curves import read_training_log
 from cmrseg.experiments.planning import IMAGE_COLUMNS, SCORE_COLUMNS
 from cmrseg.experiments.transfer import LOG_FILE, plan_study, transfer_study
-from cmrseg.experiments.transfer_runs import carry_out_all
+from cmrseg.experiments.transfer_runs import Carried, carry_out_all
 from cmrseg.io.own_masks import read_own_masks
 from cmrseg.predict import AS_PUBLISHED
 from cmrseg.predict.runs import settings_digest
@@ -270,14 +270,14 @@ def die_or_finish(run, *, deadly):
     """What a worker does; the memory of one run is too small."""
     if run.name == deadly:
         os._exit(9)
-    return []
+    return Carried()
 
 
 @pytest.mark.slow  # starts interpreters
 def test_the_others_go_on_when_a_worker_is_killed(data, setup, tmp_path):
     runs = plan_study(data, tmp_path / "out", setup=setup(), listener=Listener()).runs
     found = carry_out_all(runs, partial(die_or_finish, deadly="TL2_full_seed0"), jobs=2)
-    assert {run.name: len(problems) for run, problems in found} == {
+    assert {run.name: len(carried.problems) for run, carried in found} == {
         "R_full_seed0": 0, "TL2_full_seed0": 1, "R_v1_seed0": 0, "TL2_v1_seed0": 0
     }  # fmt: skip
 

@@ -18,13 +18,12 @@ __version__ = "0.1.0"
 # What a person calls -> where it stands.
 _PLACES = {
     **dict.fromkeys(
-        (
-            "read_cine", "read_mask", "read_dicom", "segment", "segment_all", "volumes", "summary",
-            "ejection_fraction", "indices", "dice", "hausdorff", "evaluate", "synthetic_cine",
-            "synthetic_data", "synthetic_dicom", "train",
-        ),
-        "face",
+        ("read_cine", "read_mask", "read_dicom", "segment", "segment_all", "evaluate", "train"), "face.work"
     ),
+    **dict.fromkeys(
+        ("volumes", "summary", "ejection_fraction", "indices", "dice", "hausdorff"), "face.numbers"
+    ),
+    **dict.fromkeys(("synthetic_cine", "synthetic_data", "synthetic_dicom"), "face.synthetic"),
     "Cine": "cine",
     "DataError": "problems",
     "Label": "labels",

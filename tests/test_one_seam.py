@@ -28,7 +28,7 @@ SPEAK_OF_MASKS = {  # rooms whose matter masks are: they read, measure and show 
 }
 EXCEPTIONS = {  # file -> why it may
     "cmrseg/__init__.py": "names what the package offers, Dice among it",
-    "cmrseg/face.py": "what a person calls, Dice among it",
+    "cmrseg/face/numbers.py": "what a person calls, Dice among it",
     "cmrseg/legacy/settings.py": "reads the names of losses and metrics that fastai wrote",
     "cmrseg/losses.py": "the losses of segmentation, which its task picks from",
     "cmrseg/predict/segment.py": "the public functions that give masks; other models are refused there",

@@ -4,7 +4,8 @@
 published tables; `summary` holds the table that all of them end in.
 """
 
-from cmrseg.evaluation.masks import Evaluation, VolumeScores, evaluate_masks
+from cmrseg.evaluation.mask_tables import Evaluation, VolumeScores
+from cmrseg.evaluation.masks import evaluate_masks
 from cmrseg.evaluation.summary import METRIC_COLUMNS, SUMMARY_COLUMNS, summarise
 
 __all__ = [

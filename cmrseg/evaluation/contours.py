@@ -11,7 +11,7 @@ import pandas as pd
 
 from cmrseg.cine import Cine
 from cmrseg.evaluation.contour_studies import ContouredExamination, ContourOptions, read_studies
-from cmrseg.evaluation.masks import IMAGE_COLUMNS, MEASUREMENT_COLUMNS, Evaluation
+from cmrseg.evaluation.mask_tables import IMAGE_COLUMNS, MEASUREMENT_COLUMNS, Evaluation
 from cmrseg.evaluation.summary import METRIC_COLUMNS, NO_EF_ERROR_POINTS, summarise
 from cmrseg.labels import STRUCTURES, Label
 from cmrseg.metrics.overlap import dice, image_counts, mean_image_dice, volume_dice

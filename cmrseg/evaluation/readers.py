@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from cmrseg.data.predictions import NOT_EVALUATED
-from cmrseg.evaluation.masks import NO_EF
+from cmrseg.evaluation.mask_tables import NO_EF
 from cmrseg.evaluation.reader_agreement import (
     READER_METRIC_COLUMNS,
     VOLUME,

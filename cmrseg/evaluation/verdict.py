@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from cmrseg.evaluation.masks import Evaluation
+from cmrseg.evaluation.mask_tables import Evaluation
 from cmrseg.metrics.agreement import mean_interval
 
 COLUMNS = ("on", "subject", "before", "after", "change")

@@ -104,8 +104,8 @@ def predict(
     from cmrseg.curation.rules import Rules, load_rules
     from cmrseg.curation.run import Options as CurationOptions
     from cmrseg.predict import DEFAULT_MODEL, prediction_options
+    from cmrseg.workflows.cines import is_dicom_source
     from cmrseg.workflows.examination import ReportOptions
-    from cmrseg.workflows.predict import is_dicom_source
 
     options = prediction_options(as_published=as_published)
     options = replace(

@@ -145,7 +145,7 @@ def _run(images: Sequence[DicomImage]) -> int:
     return 1 if falls <= 1 else -1 if rises <= 1 else 0
 
 
-def _told_apart(times: Sequence[float]) -> int:
+def _told_apart(times: Sequence[float] | np.ndarray) -> int:
     """How many images a time tells apart; none where one lacks it."""
     known = np.asarray(times, float)
     return len(set(np.round(known / SAME_TIME_MS))) if np.isfinite(known).all() else 0

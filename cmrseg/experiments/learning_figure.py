@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -79,8 +80,8 @@ def _draw_curves(ax: Axes, log: pd.DataFrame, column: str, colours: dict[str, st
     log = log.dropna(subset=column)
     for subset in log["subset"].unique()[::-1]:
         seen, seeds = _on_one_grid(log[log["subset"] == subset], column)
-        style = {"color": colours[subset], "ls": DOTTED if is_random(subset) else "solid", "lw": width}
-        ax.plot(seen / THOUSAND, seeds.mean(axis=0), **style)
+        style: dict[str, Any] = {"color": colours[subset], "ls": DOTTED if is_random(subset) else "solid"}
+        ax.plot(seen / THOUSAND, seeds.mean(axis=0), lw=width, **style)
         if len(seeds) > 1:
             band = seeds.min(axis=0), seeds.max(axis=0)
             ax.fill_between(seen / THOUSAND, *band, color=colours[subset], alpha=0.15, lw=0)

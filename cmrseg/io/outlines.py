@@ -82,7 +82,7 @@ def outlines(labels: UInt8[np.ndarray, "x y"]) -> dict[Outline, Polygon]:
     lv, myo, rv = (labels == label for label in STRUCTURES)
     found = {
         Outline.ENDOCARDIUM: outline(lv),
-        Outline.EPICARDIUM: outline(lv | myo, around=lv) if myo.any() else (),
+        Outline.EPICARDIUM: outline(lv | myo, around=lv) if myo.any() else np.empty((0, 2)),
         Outline.RV: outline(rv),
     }
     if np.array_equal(found[Outline.EPICARDIUM], found[Outline.ENDOCARDIUM]):

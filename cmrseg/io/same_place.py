@@ -100,8 +100,8 @@ def _shift_mm(matrix: np.ndarray, turn: np.ndarray, mask: Grid, image: Grid) -> 
 
 def _other_axes(mask: Grid, image: Grid) -> str:
     """What makes two grids differ that have no axes in common."""
-    lengths = [np.sort(np.linalg.norm(grid.affine[:3, :3], axis=0)) for grid in (mask, image)]
-    if not np.allclose(*lengths, rtol=_SAME):
+    one, other = (np.sort(np.linalg.norm(grid.affine[:3, :3], axis=0)) for grid in (mask, image))
+    if not np.allclose(one, other, rtol=_SAME):
         ours, theirs = (" x ".join(f"{length:.4g}" for length in grid.spacing) for grid in (mask, image))
         return f"its spacing is {ours} mm, not {theirs} mm"
     directions = [grid.affine[:3, :3] / np.linalg.norm(grid.affine[:3, :3], axis=0) for grid in (mask, image)]

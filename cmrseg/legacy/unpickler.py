@@ -239,7 +239,7 @@ _LITERAL_NAMES = """
 """
 _LITERALS = frozenset(_LITERAL_NAMES.split())
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
-_OPERATIONS: dict[str, Callable[[_Machine, Any], None]] = {
+_OPERATIONS: dict[str, Callable[[_Machine, Any], object]] = {
     **{name: lambda m, _: m.push([]) for name in ("EMPTY_LIST", "EMPTY_SET")},
     "EMPTY_DICT": lambda m, _: m.push({}),
     "EMPTY_TUPLE": lambda m, _: m.push(()),

@@ -35,5 +35,5 @@ def contoured_structures(
     shown = shown[:, 1:]
     if shown.any(axis=1).sum() < FEWEST_SLICES:
         return tuple(otherwise)
-    present = {Label(number) for number in 1 + np.flatnonzero(shown.any(axis=0))}
+    present = {Label(int(number)) for number in 1 + np.flatnonzero(shown.any(axis=0))}
     return tuple(sorted(present | ({Label.LV} if Label.MYO in present else set())))

@@ -66,7 +66,7 @@ def heart_box(mask: CineLabels, *, margin: int = 2) -> tuple[slice, slice]:
     -------
     Ranges along x and y; of an empty mask the whole plane.
     """
-    seen = mask.any(axis=(2, 3))
+    seen = np.any(mask, axis=(2, 3))
     along_x, along_y = (_range(seen.any(axis=axis), margin) for axis in (1, 0))
     return along_x, along_y
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from textwrap import wrap
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -54,7 +55,7 @@ def error_figure(errors: Mapping[str, Sequence[float]], *, label: str) -> Figure
     ax.set_ylim(0, limit)
     for position, v in enumerate(values.values()):
         if above := int((v > limit).sum()):
-            place = {"ha": "center", "va": "bottom", "fontsize": 7, "color": GREY}
+            place: dict[str, Any] = {"ha": "center", "va": "bottom", "fontsize": 7, "color": GREY}
             ax.annotate(f"{above} above", (position, 1.005), xycoords=("data", "axes fraction"), **place)
     lowest = min(float(np.median(v)) for v in values.values())
     ax.axhline(lowest, color=VERMILION, lw=1, ls="dashed", zorder=3)

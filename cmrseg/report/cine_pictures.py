@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -142,9 +143,9 @@ def write_animation(image: Cine, mask: Cine, path: Path) -> Path:
     pictures = _pictures(image, mask, kind)
     if suffix == ".webp":
         pictures = [picture.convert("RGB") for picture in pictures]
-    times = {"loop": 0, "duration": _durations_ms(image)}
+    how: dict[str, Any] = {"loop": 0, "duration": _durations_ms(image), **kind.options}
     with atomic_path(path) as temporary:
-        pictures[0].save(temporary, save_all=True, append_images=pictures[1:], **times, **kind.options)
+        pictures[0].save(temporary, save_all=True, append_images=pictures[1:], **how)
     return path
 
 

@@ -55,13 +55,13 @@ def cine_sprites(image: Cine, mask: Cine) -> dict[str, object]:
         "mask_width": columns, "mask_height": rows,
         "z": list(range(image.array.shape[2]))[order], "low": low, "high": high,
         "window": [(black - low) * scale, (white - low) * scale],
-        "strips": strips, "mask": _base64(zlib.compress(np.ascontiguousarray(labels), 4)),
+        "strips": strips, "mask": _base64(zlib.compress(labels.tobytes(), 4)),
     }  # fmt: skip
 
 
 def heart_region(labels: UInt8[np.ndarray, "x y z t"]) -> tuple[slice, slice]:
     """Columns and rows around all masks with a margin, the whole image where they are empty."""
-    found = labels.any(axis=(2, 3))
+    found = np.any(labels, axis=(2, 3))
     if not found.any():
         return slice(0, found.shape[0]), slice(0, found.shape[1])
     x, y = (_span(np.flatnonzero(found.any(axis=1 - axis)), found.shape[axis]) for axis in (0, 1))

@@ -172,11 +172,11 @@ def bland_altman_figure(
     ----------
     Bland and Altman, Lancet 327:307 (1986), doi:10.1016/S0140-6736(86)90837-8.
     """
-    measured, reference = np.asarray(measured, float), np.asarray(reference, float)
-    agreement = bland_altman(measured, reference)
+    first, second = np.asarray(measured, float), np.asarray(reference, float)
+    agreement = bland_altman(first, second)
     figure = blank_figure(4.4, 3.2)
     ax = figure.subplots()
-    ax.scatter((measured + reference) / 2, measured - reference, s=16, color=GREY, alpha=0.7, linewidths=0)
+    ax.scatter((first + second) / 2, first - second, s=16, color=GREY, alpha=0.7, linewidths=0)
     ax.axhline(0, color="#BBBBBB", lw=0.8, zorder=0)
     _draw_limits(ax, agreement, unit)
     ax.set_xlabel(f"mean of predicted and true {name} ({unit})")

@@ -80,9 +80,10 @@ def format_cell(value: object) -> str:
     if value is None or value is pd.NA or (isinstance(value, Real) and not math.isfinite(value)):
         return MISSING
     if isinstance(value, Real) and not isinstance(value, (Integral, bool)):
-        if 0 < abs(value) < TINY:
+        size = abs(float(value))
+        if 0 < size < TINY:
             return f"{value:.2e}"
-        return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}"
+        return f"{value:.3f}" if size < 10 else f"{value:.1f}"
     return str(value)
 
 

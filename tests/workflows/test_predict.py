@@ -28,8 +28,9 @@ from cmrseg.phantom.dicom import Identity, dicom_datasets, write_datasets
 from cmrseg.predict import Options
 from cmrseg.problems import DataError, problem_table
 from cmrseg.workflows import predict as studies
+from cmrseg.workflows.cines import is_dicom_source
 from cmrseg.workflows.examination import ReportOptions
-from cmrseg.workflows.predict import is_dicom_source, predict_examinations
+from cmrseg.workflows.predict import predict_examinations
 from cmrseg.zoo.manifest import DEFAULT_MODEL, model_path
 from cmrseg.zoo.model_file import read_model, save_model, with_labels
 

@@ -59,7 +59,7 @@ def one_heart(mask: CineLabels) -> CineLabels:
     -------
     Mask of the same shape; what is no part of the heart became background.
     """
-    box = bounding_box((mask > 0).any(axis=3))
+    box = bounding_box(np.any(mask > 0, axis=3))
     inside = mask[box]
     if not (inside == Label.MYO).any():
         return largest_components(mask)
@@ -97,7 +97,7 @@ def largest_components(mask: CineLabels) -> CineLabels:
 
 def bounding_box(found: Bool[np.ndarray, "..."]) -> tuple[slice, ...]:
     """The part of an array outside of which there is nothing: empty slices where there is nothing at all."""
-    box = ()
+    box: tuple[slice, ...] = ()
     for axis in range(found.ndim):
         inside = np.flatnonzero(found.any(axis=tuple(a for a in range(found.ndim) if a != axis)))
         box += (slice(inside[0], inside[-1] + 1) if inside.size else slice(0),)

@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import typer
 from rich.console import Console
@@ -75,7 +75,7 @@ def show_table(
     for i, name in enumerate(columns):
         numeric = bool(rows) and isinstance(rows[0][i], float | int)
         short = max((len(str(row[i])) for row in rows), default=0) <= LONG_NAME
-        justify = "right" if numeric else "left"
+        justify: Literal["right", "left"] = "right" if numeric else "left"
         whole = numeric or (i == 0 and short)
         head = Text(plain(name))
         table.add_column(head, justify=justify, overflow="fold", no_wrap=whole, min_width=len(name))

@@ -76,7 +76,7 @@ def _frames_told_apart(files: list[ImageFile], path: Path) -> Iterator[ImageFile
         if file.frame == ALL:
             images.setdefault((file.subject, file.slice, file.phase), set()).add(file.image)
     mixed = {subject for (subject, *_), found in images.items() if len(found) > 1}
-    phases = {subject: set() for subject, *_ in images}
+    phases: dict[str, set[str]] = {subject: set() for subject, *_ in images}
     for subject, _, phase in images:
         phases[subject].add(phase)
     for file in files:

@@ -230,7 +230,7 @@ def _is_truth(table: pd.DataFrame) -> bool:
 
 def _part(table: pd.DataFrame, path: Path) -> _Part:
     """A table of a known form."""
-    names: tuple[str, ...] = ("Id", "Systole", "Diastole")
+    names = ("Id", "Systole", "Diastole")
     problems: list[Problem] = []
     if {"Id", "Volume"} <= set(table.columns):
         table, problems = _read_solution(table, path)

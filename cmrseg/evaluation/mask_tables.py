@@ -152,12 +152,12 @@ def _same_slices(scores: Iterable[VolumeScores]) -> bool:
 
 def _contoured(scores: list[VolumeScores]) -> tuple[Label, ...]:
     """Structures that the truth of a subject has at any frame."""
-    pixels = sum(true_pixels(s.counts.sum(axis=0)) for s in scores)
+    pixels = np.sum([true_pixels(s.counts.sum(axis=0)) for s in scores], axis=0)
     known = structures_of({s.ref.labels for s in scores})
     return tuple(label for label in known if pixels[label]) or known
 
 
-def _contoured_at(scores: VolumeScores, anywhere: tuple[Label, ...]) -> tuple[Label, ...]:
+def _contoured_at(scores: VolumeScores, anywhere: Sequence[Label]) -> tuple[Label, ...]:
     """Structures that the truth of a volume has; ``anywhere`` holds those of its subject."""
     shown = contoured_structures(true_pixels(scores.counts) > 0, anywhere)
     known = structures_of([scores.ref.labels])

@@ -13,7 +13,7 @@ from cmrseg.examination.trust_input import LEVELS, LIMITS, TrustInput
 from cmrseg.io.dicom_words import OTHER_MANUFACTURER, known_manufacturer
 from cmrseg.labels import Label
 from cmrseg.metrics.cycle import MIN_FRAMES
-from cmrseg.report.flags import Flag
+from cmrseg.report.flags import Flag, Level
 from cmrseg.zoo.domain import FEATURES, TrainingDomain, grey_distance, study_features
 
 # Ratios to the ends of the training's range (below, above). A few dozen studies do not show how far all go,
@@ -108,7 +108,9 @@ def all_checks_possible(study: TrustInput) -> Flag | None:
 
     That flips were not averaged is the user's choice and alone no reason for a flag.
     """
-    lacks = {"the model's training data are not known": _OF_DOMAIN} if study.domain is None else {}
+    lacks: dict[str, tuple[str, ...]] = {}
+    if study.domain is None:
+        lacks["the model's training data are not known"] = _OF_DOMAIN
     for structure, checks in _OF_STRUCTURE.items():
         if structure not in study.structures:
             lacks[f"the model has no {structure.name}"] = checks
@@ -130,7 +132,7 @@ def curated_cleanly(study: TrustInput) -> Flag | None:
         f"{n} x {kind} ({what})" if what else f"{n} x {kind}" for (kind, what), n in counted.items()
     )
     found = {p.problem for p in study.problems}
-    level = "red" if found & _LOST else "green" if found <= _HARMLESS else "amber"
+    level: Level = "red" if found & _LOST else "green" if found <= _HARMLESS else "amber"
     return Flag(level, "curation", f"reported by curation: {said}.")
 
 

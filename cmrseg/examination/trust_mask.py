@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from cmrseg.examination.trust_input import LEVELS, LIMITS, TrustInput
@@ -141,7 +143,7 @@ def apex_covered(study: TrustInput) -> Flag | None:
     )
 
 
-def _place(where: np.ndarray | tuple[int, ...]) -> str:
+def _place(where: np.ndarray | Sequence[np.integer] | tuple[int, ...]) -> str:
     """Slice and frame for a sentence."""
     return f"slice {where[0]}, frame {where[1]}"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -63,8 +64,11 @@ class Step:
         if self.part == "recipe":
             return [str(Recipe.parse(choice)) for choice in self.choices]
         recipe = Recipe.parse(best)
-        values = [int(c) if self.part == "size" and c.isdigit() else c for c in self.choices]
-        return [str(Recipe.parse(str(replace(recipe, **{self.part: value})))) for value in values]
+        is_size = self.part == "size"
+        changes: list[dict[str, Any]] = [
+            {self.part: int(c) if is_size and c.isdigit() else c} for c in self.choices
+        ]
+        return [str(Recipe.parse(str(replace(recipe, **change)))) for change in changes]
 
 
 # Ankenbrand et al. (2021), II.C.1: first the architecture, then the loss, then the confidence set.

@@ -39,7 +39,10 @@ from cmrseg.zoo.resolved import ModelName, ResolvedModel
 CURVE_FILE, SCORES_FILE, PROBLEMS_FILE = "curve.csv", "scores.csv", "study_problems.tsv"
 MASKS = "test"  # folder of the masks of the test subjects
 Score = Callable[[Path, Path], Evaluation]  # of a model, whose masks go to a folder
-_TRAINING = {"what": "the training of a run", "limit_s": 7 * 24 * 3600.0}  # on a slow processor
+_TRAINING: dict[str, Any] = {
+    "what": "the training of a run",
+    "limit_s": 7 * 24 * 3600.0,
+}  # on a slow processor
 # What a curve calls by our names has the authors' in the combined log, which begins with their columns.
 _PUBLISHED = {"accuracy": "acc_seg", **{f"image_{ours}": theirs for theirs, ours in DICE_COLUMNS.items()}}
 _CURVE = ("epoch", "images_seen", "train_loss", "valid_loss", *_PUBLISHED, "seconds")

@@ -38,8 +38,9 @@ def subset_tables(
     """
     rows = _contoured(images)
     if setup.subsets is not None:
-        return {out / "subsets.tsv": _given_table(setup, rows)}, None, []
-    frames, problems = None, []
+        return {out / "subsets.tsv": _given_table(setup.subsets, setup, rows)}, None, []
+    frames: pd.DataFrame | None = None
+    problems: list[Problem] = []
     if "esed" in setup.kinds:
         frames, problems = _esed_frames(replace(images.catalog, table=rows), listener)
     tables = {}
@@ -70,18 +71,18 @@ def _esed_frames(catalog: Catalog, listener: Listener) -> tuple[pd.DataFrame, li
     return frames, problems
 
 
-def _given_table(setup: TransferSetup, rows: pd.DataFrame) -> pd.DataFrame:
+def _given_table(path: Path, setup: TransferSetup, rows: pd.DataFrame) -> pd.DataFrame:
     """A table of subsets that was named, whose images must be training images of the data."""
-    table = read_subsets(setup.subsets)
+    table = read_subsets(path)
     if bad := [name for name in subset_names(table) if not re.fullmatch(r"[\w-]+", name)]:
         raise DataError(
-            f"{setup.subsets}: subsets are named with letters, digits, _ and -, not {some(bad)}; rename them"
+            f"{path}: subsets are named with letters, digits, _ and -, not {some(bad)}; rename them"
         )
     known = set(rows[["subject", "frame", "slice"]].itertuples(index=False, name=None))
     strange = [place not in known for place in table[PLACE].itertuples(index=False, name=None)]
     if any(strange):
         raise DataError(
-            f"{setup.subsets}: {sum(strange)} of the {len(table)} images are no contoured training images of "
+            f"{path}: {sum(strange)} of the {len(table)} images are no contoured training images of "
             f"the data, such as {table.loc[strange, 'file'].iloc[0]}; leave their rows out"
         )
     return _wanted(table, setup.kinds)

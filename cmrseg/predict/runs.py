@@ -68,8 +68,10 @@ def predict(  # noqa: PLR0913 (all but the first two are options)
     options = options or Options()
     model = resolve(model)
     network = open_network(model, options)
-    is_catalog = isinstance(source, Catalog)
-    catalog = source.select(splits) if is_catalog else read_catalog(source, splits=splits, masks=False)
+    if isinstance(source, Catalog):
+        catalog = source.select(splits)
+    else:
+        catalog = read_catalog(source, splits=splits, masks=False)
     task, made_by = get_task(network.spec.task), settings_digest(model, options)
     keeper = task.keeper(
         catalog, out, labels=network.spec.labels, source=lambda study: made_by, resume=options.resume

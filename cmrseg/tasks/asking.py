@@ -18,9 +18,17 @@ from cmrseg.tasks.options import Options
 class Network(Protocol):
     """A network that is ready to be asked, see `cmrseg.predict.Network`."""
 
-    spec: Any
-    outputs: Callable[[np.ndarray], np.ndarray]
-    workers: int
+    @property
+    def spec(self) -> Any:
+        """Description of the model."""
+
+    @property
+    def outputs(self) -> Callable[[np.ndarray], np.ndarray]:
+        """What it answers to images."""
+
+    @property
+    def workers(self) -> int:
+        """How many may ask at a time."""
 
 
 @dataclass(frozen=True)

@@ -204,7 +204,7 @@ def _representation_section(found: Confidence) -> Section:
     caption = "True EF and volumes: share of the examinations in each set (lines) and of all (grey)."
     picture = Picture(distribution_figure(found), caption, "distribution")
     ks = {f"ks_{measure}": f"KS {measure}" for measure in MEASURES}
-    shares = {}
+    shares: dict[str, str] = {}
     for extreme, name in _EXTREME_NAMES.items():
         shares |= {f"{extreme}_percent": f"{name}, share (%)", f"p_{extreme}": f"{name}, p"}
     tables = [

@@ -174,7 +174,7 @@ def _catalogs(
 
 def _schemes(data: Sequence[Path], labels: str | None) -> list[str | None]:
     """Label scheme of every data set: one for all, or one each with a ``+`` between them; empty is unsaid."""
-    given = [scheme or None for scheme in labels.split("+")] if labels else [None]
+    given: list[str | None] = [scheme or None for scheme in labels.split("+")] if labels else [None]
     if len(given) not in (1, len(data)):
         raise DataError(
             f"{len(given)} label schemes for {len(data)} data set(s); name one for all, or one each: "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from cmrseg.io.lock import alone
 from cmrseg.problems import DataError
@@ -72,7 +73,11 @@ def fetch_file(file: RecordFile, folder: Path, options: FetchOptions, *, other: 
                     raise DataError(f"{path} is another file than that of the record; move it away")
                 return path
             part = path.with_name(f"{path.name}.part")
-            told = {"size": file.size, "expected": file.checksum, "progress": options.progress}
+            told: dict[str, Any] = {
+                "size": file.size,
+                "expected": file.checksum,
+                "progress": options.progress,
+            }
             if wrong := download_checked(file.url, part, **told):
                 raise DataError(f"{file.name} is not what the record says and is deleted: {wrong}")
             part.replace(path)

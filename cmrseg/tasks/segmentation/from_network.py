@@ -184,7 +184,7 @@ def _wider(asked: Asked, part: _Part, answer: _Answer) -> list[_Part]:
     """The same part with a wider box where the heart came near the edge of it; nothing where it did not."""
     if part.box == _field(asked):
         return []
-    found = (answer.seen > 0).any(axis=0)
+    found = np.any(answer.seen > 0, axis=0)
     box = wide_enough(part.box, found, asked.images.shape, _pixel_mm(asked))
     return [] if box == part.box else [_Part(part.rows, box)]
 

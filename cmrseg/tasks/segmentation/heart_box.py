@@ -37,7 +37,8 @@ def slice_boxes(heart: np.ndarray, pixel_mm: Pixels) -> list[Box]:
     boxes = []
     for z in range(len(heart)):
         reach = max(1, np.abs(seen - z).min())
-        boxes.append(_around(heart[max(0, z - reach) : z + reach + 1].any(axis=0), pixel_mm, MARGIN_MM))
+        near = np.any(heart[max(0, z - reach) : z + reach + 1], axis=0)
+        boxes.append(_around(near, pixel_mm, MARGIN_MM))
     return boxes
 
 
@@ -71,16 +72,18 @@ def wide_enough(box: Box, found: np.ndarray, shape: tuple[int, int], pixel_mm: P
 
 def _around(found: np.ndarray, pixel_mm: Pixels, margin_mm: float) -> Box:
     """Rows and columns of what was found and of a margin, on multiples of `DIVISOR` and within the field."""
-    sides = []
-    for axis in (0, 1):
+
+    def side(axis: int) -> slice:
         inside = np.flatnonzero(found.any(axis=1 - axis))
         margin = margin_mm / pixel_mm[axis]
         first = max(0, (inside[0] - margin) // DIVISOR * DIVISOR)
         last = min(found.shape[axis], -(-(inside[-1] + 1 + margin) // DIVISOR) * DIVISOR)
-        sides.append(slice(int(first), int(last)))
-    return tuple(sides)
+        return slice(int(first), int(last))
+
+    return side(0), side(1)
 
 
 def _hull(a: Box, b: Box) -> Box:
     """The smallest box that holds two."""
-    return tuple(slice(min(p.start, q.start), max(p.stop, q.stop)) for p, q in zip(a, b, strict=True))
+    rows, columns = (slice(min(p.start, q.start), max(p.stop, q.stop)) for p, q in zip(a, b, strict=True))
+    return rows, columns

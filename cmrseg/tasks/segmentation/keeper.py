@@ -51,7 +51,8 @@ class MaskKeeper:
     ) -> None:
         self.out, self.labels, self.files = out, labels, MaskFiles(source, resume)
         self.taken: dict[Path, Path] = {}
-        self.subject, self.members = "", []
+        self.subject = ""
+        self.members: list[tuple[Cine, list[int]]] = []
         self.volumes: list[pd.DataFrame] = []
         self.summary: list[dict[str, object]] = []
         self.notes: list[str] = []

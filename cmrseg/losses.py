@@ -252,7 +252,7 @@ def dice_of_structures(
     return loss(logits, targets[:, None])
 
 
-LOSSES: dict[str, Loss] = {
+LOSSES: dict[str, Callable[..., Tensor]] = {
     "CE": cross_entropy,
     "focal": focal,
     "DICE": generalised_dice,

@@ -140,7 +140,7 @@ def _headline(history: pd.DataFrame, config: Mapping[str, object]) -> str:
     if dice := _dice_of(best):
         parts.append(f"best validation Dice (epoch {best['epoch']:g}): {dice}")
         parts += [f"of the last epoch: {_dice_of(history.iloc[-1])}"] * (weights == "last")
-    return f"{'; '.join(parts)}. {_CHOICES.get(weights, _BEST)}"
+    return f"{'; '.join(parts)}. {_CHOICES.get(str(weights), _BEST)}"
 
 
 def _dice_of(epoch: pd.Series) -> str:

@@ -137,8 +137,8 @@ def fit(array: np.ndarray, size: tuple[int, int], *, fill: float = 0) -> np.ndar
     Array of shape ``(..., *size)``.
     """
     out = np.full((*array.shape[:-2], *size), fill, array.dtype)
-    source, target = _overlap(array.shape[-2:], size)
-    out[(..., *target)] = array[(..., *source)]
+    (rows, columns), (to_rows, to_columns) = _overlap(array.shape[-2:], size)
+    out[..., to_rows, to_columns] = array[..., rows, columns]
     return out
 
 
@@ -178,7 +178,7 @@ def _weighted(images: np.ndarray, weights: np.ndarray, *, axis: int) -> np.ndarr
     used = weights != 0
     taps = used.sum(axis=1).max()
     first = np.minimum(used.argmax(axis=1), weights.shape[1] - taps)
-    total = 0
+    total: Any = 0
     for tap in first + np.arange(taps)[:, None]:
         weight = weights[np.arange(len(weights)), tap]
         total = total + images.take(tap, axis) * (weight if axis == -1 else weight[:, None])

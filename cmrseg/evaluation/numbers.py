@@ -60,7 +60,8 @@ def _errors(
     study: tuple[VolumeRef, ...], found: pd.DataFrame, task: Numbers, labels: Sequence[str]
 ) -> list[tuple[object, ...]]:
     """Rows of the volumes of a study."""
-    mask, rows = load_volume_mask(*study), []
+    mask = load_volume_mask(*study)
+    rows: list[tuple[object, ...]] = []
     drawn = np.flatnonzero(mask.array.any(axis=(0, 1, 2)))
     truth = task.truth(mask, labels)
     for ref, t in ((study[t], t) for t in drawn):

@@ -238,9 +238,9 @@ def _costs(
     pairs = zip(both["ED"], both["ES"], ed, es, strict=True)
     points = [ejection_fraction(edv + a, esv + b) - ejection_fraction(edv, esv) for edv, esv, a, b in pairs]
     if not points:
-        return (np.nan,) * 4 + (0,)
-    volumes = (float((pixels * ml.reindex(both.index)).mean(skipna=False)) for pixels in (ed, es))
-    return (*volumes, float(np.mean(points)), float(np.abs(points).mean()), len(points))
+        return np.nan, np.nan, np.nan, np.nan, 0
+    edv_ml, esv_ml = (float((pixels * ml.reindex(both.index)).mean(skipna=False)) for pixels in (ed, es))
+    return (edv_ml, esv_ml, float(np.mean(points)), float(np.abs(points).mean()), len(points))
 
 
 def _mean_sd(values: pd.Series) -> tuple[float, float, int]:

@@ -91,9 +91,9 @@ def _three(array: Array, axes: Sequence[int]) -> Order:
     """Slices of one frame, or frames of one slice where the last distance must be one in time."""
     *sides, step = (array.steps[axis] for axis in axes)
     if array.shape[axes[2]] > 1 and 0 < step < _SECONDS_NOT_MM * min(sides):
-        return (*axes[:2], -1, axes[2])
+        return axes[0], axes[1], -1, axes[2]
     if axes[2] > 2:  # x y 1 t is one slice, and a lost third axis stays where it was
-        return (*axes[:2], -1, axes[2])
+        return axes[0], axes[1], -1, axes[2]
     return (*_slices_last(array, axes), -1)
 
 
@@ -140,7 +140,7 @@ def _moved(array: Array, axes: Sequence[int]) -> Order | None:
     plane = _plane(array, axes)
     first, last = (axis for axis in axes if axis not in plane) if plane else (-1, -1)
     pixels = array.pixels() if plane and min(array.shape[first], array.shape[last]) > 1 else None
-    if pixels is not None and (_is_strange(array, axes) or np.unique(pixels).size > _MOST_LABELS):
+    if plane and pixels is not None and (_is_strange(array, axes) or np.unique(pixels).size > _MOST_LABELS):
         for slices, frames in ((first, last), (last, first)):
             if _clearly_calmer(pixels, frames, slices):
                 return (*plane, slices, frames)

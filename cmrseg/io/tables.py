@@ -7,7 +7,7 @@ import io
 import lzma
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
@@ -17,7 +17,7 @@ from pandas.api.types import is_numeric_dtype
 
 from cmrseg.problems import DataError, Problem, first_line
 
-PACKED = {".xz": lzma.open, ".gz": gzip.open}
+PACKED: dict[str, Callable[..., Any]] = {".xz": lzma.open, ".gz": gzip.open}
 _UNREADABLE = {0: " ", 13: " "}  # what no reader of tables takes for text, quoted or not
 MOST_BYTES = 256 << 20  # of a table, unpacked; the largest that was published has some MB
 # What begins so is a formula to spreadsheets, in its wide forms too; a leading ' tells them that it is text.

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -84,9 +85,10 @@ def masks(  # noqa: PLR0913 (all but the first three are options)
         As `cmrseg.evaluation.evaluate_masks`, or if ``out`` lies in the truth.
     """
     check_apart(out, truth)
-    told = {"labels": labels, "splits": splits, "predicted_labels": predicted_labels}
+    told: dict[str, Any] = {"labels": labels, "splits": splits, "predicted_labels": predicted_labels}
     found = evaluate_masks(predicted, truth, jobs=jobs, **told)
-    provenance, tail = {"predicted": predicted, "truth": truth, **told}, []
+    provenance: dict[str, Any] = {"predicted": predicted, "truth": truth, **told}
+    tail: list[Section] = []
     if robustness_of is None:
         found = replace(found, notes=[*found.notes, *_doubts(found, jobs)])
     else:

@@ -204,6 +204,37 @@ def mean_interval(values: Values, *, resamples: int = 9999, seed: int = 0) -> tu
     return float(found.confidence_interval.low), float(found.confidence_interval.high)
 
 
+def paired_p_value(first: Values, second: Values) -> float:
+    """Two-sided p value of the Wilcoxon signed-rank test on paired values.
+
+    Parameters
+    ----------
+    first, second
+        Two scores of each subject, shape ``(n,)``. Pairs with a ``nan`` are left out.
+
+    Returns
+    -------
+    p value; 1 if no pair differs, ``nan`` without pairs.
+
+    Raises
+    ------
+    ValueError
+        If the lengths differ.
+
+    References
+    ----------
+    Wilcoxon, Biometrics Bulletin 1:80 (1945), doi:10.2307/3001968.
+    """
+    first, second = _pairs(first, second)
+    if not first.size:
+        return math.nan
+    if (first == second).all():
+        return 1.0
+    from scipy.stats import wilcoxon  # importing it takes half a second
+
+    return float(wilcoxon(first, second).pvalue)
+
+
 def _pairs(measured: Values, reference: Values) -> tuple[np.ndarray, np.ndarray]:
     """Both measurements of the subjects that have both."""
     measured, reference = np.asarray(measured, float), np.asarray(reference, float)

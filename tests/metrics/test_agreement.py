@@ -10,6 +10,7 @@ from cmrseg.metrics.agreement import (
     bland_altman,
     coefficient_of_variation,
     icc_2_1,
+    paired_p_value,
 )
 
 # Table 2 of Shrout and Fleiss (1979): six targets, four judges.
@@ -88,3 +89,12 @@ def test_relative_differences_are_parts_of_the_reference_without_their_sign():
     measured, reference = np.array([110.0, 160, np.nan]), np.array([100.0, 200, 50])
     assert absolute_relative_difference(measured, reference) == pytest.approx((10 + 20) / 2)
     assert math.isnan(absolute_relative_difference(measured, reference * 0))
+
+
+def test_equal_pairs_do_not_differ():
+    assert paired_p_value(np.arange(5.0), np.arange(5.0)) == 1
+
+
+def test_a_consistent_gain_has_the_exact_p_value():
+    first = np.arange(1.0, 7)  # differences of one sign only: p = 2 / 2^6
+    assert paired_p_value(first, np.zeros(6)) == pytest.approx(2 / 64)

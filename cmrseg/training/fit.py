@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -281,7 +282,7 @@ def _run(
         listener.note(f"the run in {out} is finished; nothing to do")
         return TrainingRun(out, out / MODEL_FILE, images.catalog, RunState(), images.problems)
     write_table(images.catalog.table[["subject", "split"]].drop_duplicates(), out / "splits.csv")
-    base = {name: tensor.clone() for name, tensor in model.net.state_dict().items()}
+    base = deepcopy(model.net.state_dict()) if config.weights == "blend" else {}
     loaders = make_loaders(images.train, images.valid, config)
     learn = build_learner(model, loaders, config)
     checkpoint = load_checkpoint(out, loaders.device) if (out / CHECKPOINT).exists() else None

@@ -137,10 +137,8 @@ def test_measurements_of_a_wrong_shape_are_refused(tmp_path, line):
         load_rules(written(tmp_path, line))
 
 
-@pytest.mark.parametrize("rule", [f.name for f in fields(Rules) if isinstance(f.default, float | int)])
+@pytest.mark.parametrize("rule", [f.name for f in fields(Rules) if type(f.default) in (int, float)])
 def test_numbers_must_not_be_negative(rule):
-    if isinstance(getattr(Rules(), rule), bool):
-        pytest.skip("no number")
     with pytest.raises(ValueError, match=rf"{rule} must not be negative, got -1"):
         Rules(**{rule: -1})
 

@@ -38,6 +38,7 @@ class Numbers(ABC):
     gives = "numbers"
     file = "numbers.csv"
     title = "mean over the images"
+    classes: tuple[str, ...] = ()
 
     def labels(self, classes: Sequence[str]) -> tuple[str, ...]:
         """A number for every structure; the background has none."""
@@ -52,6 +53,10 @@ class Numbers(ABC):
         from torch import nn
 
         return nn.Identity()
+
+    def prepare(self, masks: Tensor, places: Sequence[tuple[str, int, int]]) -> Tensor:
+        """The masks themselves."""
+        return masks
 
     @abstractmethod
     def target(self, masks: Tensor) -> Tensor:

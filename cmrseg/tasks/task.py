@@ -67,12 +67,15 @@ class Task(Protocol):
         What `score` is called in the description of a model.
     columns
         All columns that scores of the validation may have in ``history.csv``.
+    classes
+        Names that a person may give weights in the loss; none where the answer has no classes.
     """
 
     name: str
     gives: str
     score_name: str
     columns: tuple[str, ...]
+    classes: tuple[str, ...]
 
     def check_labels(self, labels: Sequence[str]) -> None:
         """Refuse names of outputs that have no meaning; `ValueError`."""
@@ -82,6 +85,12 @@ class Task(Protocol):
 
     def labels(self, classes: Sequence[str]) -> tuple[str, ...]:
         """Names of the outputs of a network that learns from masks with these classes, background first."""
+
+    def prepare(self, masks: Tensor, places: Sequence[tuple[str, int, int]]) -> Tensor:
+        """Masks of all images of a split as `target` takes them: what a stack tells is written into them.
+
+        The masks are ``(n, h, w)`` in class numbers, the places subject, frame and slice of each.
+        """
 
     def target(self, masks: Tensor) -> Tensor:
         """What the network should answer for images with these masks of class numbers.

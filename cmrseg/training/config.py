@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from cmrseg.io.settings import read_json, read_toml, record, told_of
-from cmrseg.labels import Label, near_matches, parse_structures
-from cmrseg.losses import get_loss
+from cmrseg.labels import near_matches, parse_structures
 from cmrseg.models import check_arguments
 from cmrseg.models.defaults import Schedule
 from cmrseg.preprocess import Preprocessing
 from cmrseg.recipe import Recipe
+from cmrseg.tasks import get_task
 from cmrseg.training.options import TrainOptions
 from cmrseg.zoo.model_file import ModelSpec, check_line
 
@@ -70,9 +70,9 @@ class TrainConfig:
     region_sampling
         How much more often the ends of a heart are drawn than its middle; 1 draws every slice once.
     class_weights
-        Of the loss, by the names of the classes, BACKGROUND included; only their ratios matter, and a class
-        that is not named has a weight of 1. All count alike when empty: Patravali et al. (2017) weigh theirs
-        and do not print how, and the Dice losses weigh every class by its size already.
+        Of the loss, by the names of the classes, BACKGROUND (or non-cardiac) included; only their ratios
+        matter, and a class that is not named has a weight of 1. All count alike when empty: Patravali et al.
+        (2017) weigh theirs and do not print how, and the Dice losses weigh every class by its size already.
     checkpointing
         Compute features again for the gradient instead of keeping them: less memory for more time, see
         `cmrseg.models.checkpointing`. The weights that come out are the same.
@@ -121,21 +121,22 @@ class TrainConfig:
 
     def _check_class_weights(self) -> None:
         """Refuse weights of classes that there are not, or that make a loss of slices without a heart nan."""
+        task = get_task(self.recipe.network.task)
+        known = {name.upper() for name in task.classes}
         for name, weight in self.class_weights.items():
-            if name not in Label.__members__:
-                raise ValueError(
-                    f"class_weights names '{name}'; {near_matches(name, list(Label.__members__))}"
-                )
+            if name.upper() not in known:
+                raise ValueError(f"class_weights names '{name}'; {near_matches(name, list(task.classes))}")
             if not isinstance(weight, int | float) or not 0 < weight < math.inf:
                 raise ValueError(f"class_weights must be positive numbers, got {name} {weight!r:.20}")
         if self.class_weights:
-            get_loss(self.recipe.loss, tuple(self.class_weights.values()))
+            task.loss(self.recipe.loss, tuple(self.class_weights.values()))
 
     def weights_of(self, labels: Sequence[str]) -> tuple[float, ...] | None:
         """Weights of the classes of a model, whose sum is 1; None where all count alike."""
         if not self.class_weights:
             return None
-        weights = [self.class_weights.get(name, 1.0) for name in labels]
+        said = {name.upper(): weight for name, weight in self.class_weights.items()}
+        weights = [said.get(name.upper(), 1.0) for name in labels]
         return tuple(weight / sum(weights) for weight in weights)
 
     def _check_numbers(self) -> None:

@@ -155,7 +155,9 @@ def read_split_images(
             f"the contours of {len(doubtful)} subject(s) do not lie on blood and muscle of their images, and "
             f"may be another patient's: {', '.join(doubtful[:5])}; look at them"
         )
-    names = get_task(config.recipe.network.task).labels([label.name for label in labels])
+    task = get_task(config.recipe.network.task)
+    names = task.labels([label.name for label in labels])
+    both = [replace(images, masks=task.prepare(images.masks, images.places)) for images in both]
     chosen_images = _of_subset(both[0], config.subset)
     return SplitImages(catalog, chosen_images, both[1], names, problems, data.features)
 

@@ -36,6 +36,7 @@ class SegmentationTask:
     gives = "masks"
     score_name = "validation_dice"
     columns = tuple(f"dice_{structure.name}" for structure in STRUCTURES)
+    classes = tuple(Label.__members__)
 
     def check_labels(self, labels: Sequence[str]) -> None:
         """Names of output channels are the background and then structures, each once.
@@ -61,6 +62,10 @@ class SegmentationTask:
     def labels(self, classes: Sequence[str]) -> tuple[str, ...]:
         """The classes."""
         return tuple(classes)
+
+    def prepare(self, masks: Tensor, places: Sequence[tuple[str, int, int]]) -> Tensor:
+        """The masks themselves."""
+        return masks
 
     def target(self, masks: Tensor) -> Tensor:
         """The masks themselves."""

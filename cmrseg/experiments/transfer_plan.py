@@ -15,8 +15,8 @@ from cmrseg.experiments.recommendation import WITHIN
 from cmrseg.io.checksum import sha256_of
 from cmrseg.labels import near_matches
 from cmrseg.models import get_architecture
+from cmrseg.models.backbones import load_imagenet
 from cmrseg.models.defaults import Schedule
-from cmrseg.models.fastai_unet import load_imagenet
 from cmrseg.predict import Options, prediction_options
 from cmrseg.problems import DataError
 from cmrseg.training.config import TrainConfig, transfer_config
@@ -146,12 +146,15 @@ def possible_starts(setup: TransferSetup, base: ModelSpec, listener: Listener) -
     DataError
         If TL is asked for, by name or by a file of weights, and its weights cannot be had.
     """
-    wanted, architecture = setup.starts or STARTS, base.architecture
+    wanted = setup.starts or STARTS
     if "TL" not in wanted:
         return wanted
     try:
-        if not get_architecture(architecture).imagenet:
-            raise DataError(f"there are no ImageNet weights for {architecture}; leave TL and --imagenet out")
+        architecture = get_architecture(base.architecture)
+        if not architecture.backbone:
+            raise DataError(
+                f"there are no ImageNet weights for {architecture.name}; leave TL and --imagenet out"
+            )
         listener.note(load_imagenet(build_net(base), architecture, setup.imagenet))
     except DataError as error:
         if setup.starts is not None or setup.imagenet is not None:

@@ -20,7 +20,8 @@ from cmrseg.labels import Label
 from cmrseg.legacy.records import Record, brief
 from cmrseg.legacy.settings import Settings, attribute, mapping, settings_of
 from cmrseg.legacy.torch_file import TensorView, TorchFile, open_torch_file, tensor_view
-from cmrseg.models import ARCHITECTURES, get_architecture
+from cmrseg.models import get_architecture
+from cmrseg.models.fastai_unet import UNETS
 from cmrseg.problems import DataError
 
 _FASTAI_1 = ("fastai.basic_train", "fastai.basic_data", "fastai.data_block")
@@ -183,8 +184,7 @@ def _match(network: _Network, architecture: str | None, path: Path) -> tuple[str
     DataError
         If none is equal; the differences from the nearest are listed.
     """
-    unets = [name for name, a in ARCHITECTURES.items() if a.imagenet]
-    names = [get_architecture(architecture).name] if architecture else unets
+    names = [get_architecture(architecture).name] if architecture else list(UNETS)
     classes, tried = _classes(network, path), []
     for name in names:
         with torch.device("meta"):  # keys and shapes only: takes no memory and little time

@@ -28,8 +28,8 @@ class Architecture:
         The part that is frozen in transfer learning.
     rgb
         Whether the input follows ImageNet's three-channel convention.
-    imagenet
-        Whether torchvision has ImageNet weights for the encoder.
+    backbone
+        Whose ImageNet weights the encoder can start from, see `cmrseg.models.backbones`; empty: nobody's.
     arguments
         Default arguments of ``build``.
     defaults
@@ -46,7 +46,7 @@ class Architecture:
     build: Builder
     encoder: Callable[[nn.Module], nn.Module]
     rgb: bool = False
-    imagenet: bool = False
+    backbone: str = ""
     arguments: Mapping[str, object] = field(default_factory=dict)
     defaults: TrainDefaults = PAPER
     dims: int = 2

@@ -49,7 +49,7 @@ class TrainConfig:
     licence
         Of the weights, as the training data's owners demand.
     start
-        Encoder weights to start from: ``imagenet`` (torchvision), ``random``, or a file of ImageNet weights.
+        Encoder weights to start from: ``imagenet`` (a download), ``random``, or a file of ImageNet weights.
     labels
         Label scheme of the data where its layout does not tell; of several data sets one each, with a ``+``
         between them.
@@ -105,8 +105,7 @@ class TrainConfig:
         architecture = self.recipe.network
         check_arguments(architecture, self.arguments)
         check_line("licence", self.licence)
-        pretrained = architecture.imagenet
-        if not pretrained and self.start not in ("random", "base model"):
+        if not architecture.backbone and self.start not in ("random", "base model"):
             raise ValueError(f"there are no ImageNet weights for {architecture.name}; leave --imagenet out")
         if self.structures and self.structures != parse_structures(",".join(self.structures)):
             raise ValueError(f"structures must be some of LV, MYO, RV, in this order, got {self.structures}")
@@ -191,7 +190,7 @@ def train_config(recipe: str | Recipe, options: TrainOptions | None = None) -> T
         weight_decay=defaults.weight_decay,
         ema_decay=defaults.ema_decay,
         gradient_clip=defaults.gradient_clip,
-        start="imagenet" if architecture.imagenet else "random",
+        start="imagenet" if architecture.backbone else "random",
     )
     return _as_said(config, options)
 

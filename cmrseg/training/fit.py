@@ -23,8 +23,8 @@ from cmrseg.data.confidence_sets import (
 )
 from cmrseg.io.atomic import write_table, write_text
 from cmrseg.io.in_use import works_in
+from cmrseg.models.backbones import load_imagenet
 from cmrseg.models.defaults import Stage
-from cmrseg.models.fastai_unet import load_imagenet
 from cmrseg.problems import DataError, Problem, check_apart, problem_table
 from cmrseg.tasks import get_task
 from cmrseg.training.blend import best_blend
@@ -126,7 +126,7 @@ def train(
         config = replace(config, schedule=tuple(replace(s, frozen=False) for s in config.schedule))
     elif not (out / CHECKPOINT).exists():
         file = None if config.start == "imagenet" else Path(config.start)
-        listener.note(load_imagenet(model.net, model.spec.architecture, file))
+        listener.note(load_imagenet(model.net, config.recipe.network, file))
     _begin_run(out, config, given)
     return _run(model, images, config, out, listener)
 

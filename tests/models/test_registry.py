@@ -20,7 +20,7 @@ def test_the_architectures_of_the_paper_are_there():
 def test_those_with_imagenet_weights_take_rgb(name):
     architecture = get_architecture(name)
     assert architecture.rgb
-    assert architecture.imagenet
+    assert architecture.backbone == name
 
 
 def test_a_registered_architecture_is_found(monkeypatch):

@@ -1,0 +1,98 @@
+"""Numbers or a class of an image: the features of an ImageNet network, their mean, one linear layer.
+
+References
+----------
+Lin, Chen, Yan, ICLR 2014, arXiv:1312.4400 (global average pooling); Gessert, Schlaefer, STACOM 2019.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import partial
+
+from torch import Tensor, nn
+
+from cmrseg.models.backbones import BACKBONES
+from cmrseg.models.defaults import TrainDefaults
+from cmrseg.models.registry import Architecture, register
+
+
+class Pooled(nn.Module):
+    """A backbone whose features are averaged over the image, and a convolution of one pixel on them.
+
+    The convolution is a linear layer that works on any number of frames, see `cmrseg.models.inflate`.
+
+    Parameters
+    ----------
+    encoder
+        Features of images.
+    width
+        Feature maps that it gives.
+    outputs
+        Numbers to answer.
+    """
+
+    def __init__(self, encoder: nn.Module, width: int, outputs: int) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = nn.Conv2d(width, outputs, 1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Numbers ``(b, outputs)`` of images ``(b, 3, h, w)``; ``(b, n, outputs)`` of ``n`` frames."""
+        means = self.encoder(images).mean(dim=(-2, -1), keepdim=True)
+        return self.head(means)[..., 0, 0].movedim(1, -1)
+
+
+def build_pooled(in_channels: int, outputs: int, *, backbone: str) -> nn.Module:
+    """Network from an image to some numbers, with random weights.
+
+    Parameters
+    ----------
+    in_channels
+        Three, as ImageNet's.
+    outputs
+        Numbers of an image: indices, or one for every class.
+    backbone
+        Name in `cmrseg.models.backbones.BACKBONES`.
+
+    Returns
+    -------
+    Module from ``(b, 3, h, w)`` to ``(b, outputs)``; 64 pixels or more each way.
+
+    Raises
+    ------
+    ValueError
+        If there is no such backbone, or the input has not three channels.
+    """
+    if backbone not in BACKBONES:
+        raise ValueError(f"backbone must be one of {', '.join(BACKBONES)}, got '{backbone}'")
+    if in_channels != 3:
+        raise ValueError(f"an ImageNet network has 3 input channels, got {in_channels}")
+    return Pooled(BACKBONES[backbone].features(), BACKBONES[backbone].width, outputs)
+
+
+def register_pooled(suffix: str, *, task: str, backbones: Iterable[str], defaults: TrainDefaults) -> None:
+    """Add networks for a task: the backbone ``sq11`` becomes the architecture ``sq11-suffix``.
+
+    Parameters
+    ----------
+    suffix
+        Of their names, which tells them from U-Nets around the same backbones.
+    task
+        What they compute, see `cmrseg.tasks`.
+    backbones
+        Names in `cmrseg.models.backbones.BACKBONES`.
+    defaults
+        How they are trained.
+    """
+    for name in backbones:
+        build = partial(build_pooled, backbone=name)
+        register(
+            Architecture(
+                f"{name}-{suffix}", build, _encoder, rgb=True, backbone=name, defaults=defaults, task=task
+            )
+        )
+
+
+def _encoder(net: nn.Module) -> nn.Module:
+    return net.get_submodule("encoder")

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from cmrseg.cli.console import names_of, note, progress_bar, show_table, warn_of_problems
 from cmrseg.cli.evaluate_contours import contours
-from cmrseg.cli.evaluate_regions import regions
+from cmrseg.cli.evaluate_regions import named_methods, regions
 from cmrseg.cli.out_folder import out_folder
 from cmrseg.cli.zoo.get import ready
 from cmrseg.labels import STRUCTURES, structures_of
 from cmrseg.metrics.registry import SCREEN, shown_in
+
+ABSOLUTE = ("volume_abs_error", "mass_abs_error")  # of comparisons: the size of signed errors
 
 app = typer.Typer(help="Compare predictions with the truth.", no_args_is_help=True)
 
@@ -30,10 +32,15 @@ app.command()(regions)
 
 @app.command()
 def masks(
-    predicted: Annotated[
-        Path, typer.Argument(help="Folder that `cmrseg predict` wrote, or another reader's masks.")
+    folders: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PREDICTED TRUTH | TRUTH A B...",
+            help="Of two folders the predicted masks (of `cmrseg predict`, or another reader's) and then the "
+            "data set with true masks. Of three or more the truth comes first, then the methods: each is "
+            "compared with A.",
+        ),
     ],
-    truth: Annotated[Path, typer.Argument(help="Data set with masks.")],
     out: Annotated[
         Path | None,
         typer.Option(
@@ -60,9 +67,17 @@ def masks(
         ),
     ] = None,
 ) -> None:
-    """Dice, Hausdorff distance, volumes, EF and mass of masks against masks."""
+    """Dice, Hausdorff distance, volumes, EF and mass of masks against masks; what another method changes."""
     from cmrseg.workflows import evaluate as workflow
 
+    if len(folders) > 2:
+        if robustness is not None:
+            raise ValueError("--robustness sweeps one model; name one folder of its masks and the truth")
+        told = {"labels": labels, "predicted_labels": predicted_labels, "splits": names_of(split)}
+        return _compare(folders[0], folders[1:], out, jobs=jobs, **told)
+    if len(folders) < 2:
+        raise ValueError("name the predicted masks and the truth, or the truth and two or more methods")
+    predicted, truth = folders
     swept = ready(robustness) if robustness is not None else None
     out = out_folder(out, "masks", predicted)
     with progress_bar("segmenting distorted images") as progress:
@@ -88,6 +103,25 @@ def masks(
     nobody = [[name, "dice", math.nan, math.nan, math.nan, 0, "1"] for name in unknown]
     show_table("all volumes", columns, [*overall[columns].values.tolist(), *nobody])
     _close([], result.problems, out)
+
+
+def _compare(truth: Path, folders: list[Path], out: Path | None, **told: Any) -> None:
+    """Compare two or more methods on the same subjects."""
+    from cmrseg.evaluation.compared_masks_report import difference_table, verdicts
+    from cmrseg.report.boxes import short_names
+    from cmrseg.workflows.evaluate import compare_masks
+
+    methods = named_methods(folders)
+    out = out_folder(out, "compare", *folders)
+    found = compare_masks(truth, methods, out, **told)
+    for sentence in found.notes:
+        note(sentence)
+    names = short_names(list(methods))
+    shown = found.differences[found.differences["metric"].isin([*shown_in(SCREEN), *ABSOLUTE])]
+    for name, part in shown.groupby("method", sort=False):
+        table = difference_table(part, names).drop(columns="better / worse")  # 80 letters are not many
+        show_table(f"{name} against {found.baseline}", list(table.columns), table.values.tolist())
+    _close(verdicts(found), found.problems, out)
 
 
 @app.command()

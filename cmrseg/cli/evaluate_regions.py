@@ -34,7 +34,7 @@ def regions(
     from cmrseg.workflows.evaluate import regions as run
 
     out = out_folder(out, "regions", truth)
-    found = run(truth, _named(predicted), out, labels=labels, splits=names_of(split))
+    found = run(truth, named_methods(predicted), out, labels=labels, splits=names_of(split))
     for title, table in (
         ("Dice (%)", paper_table(found.table1)),
         ("gain (points)", gains_in_paper(found.table3)),
@@ -47,7 +47,7 @@ def regions(
         raise typer.Exit(1)
 
 
-def _named(folders: list[Path]) -> dict[str, Path]:
+def named_methods(folders: list[Path]) -> dict[str, Path]:
     """Methods by the names of their folders, by the whole path where two have one name."""
     names = [folder.resolve().name for folder in folders]
     if len(set(names)) < len(names):

@@ -113,7 +113,7 @@ def verdict(
         return Verdict(False, f"Keep the base {base}: no {change.on} subject was scored.", change.subjects)
     adopt = change.mean > 0
     said = [f"{'Adopt the fine-tuned model' if adopt else f'Keep the base {base}'}: {change}."]
-    if doubt := _doubt(change, chose_the_epoch):
+    if doubt := no_proof(change, chose_the_epoch=chose_the_epoch):
         said.append(doubt)
     if elsewhere is not None:
         forgot = elsewhere.mean < FORGOTTEN
@@ -125,7 +125,7 @@ def verdict(
     return Verdict(adopt, " ".join(said), pd.concat(tables, ignore_index=True))
 
 
-def _doubt(change: Change, chose_the_epoch: bool) -> str:
+def no_proof(change: Change, *, chose_the_epoch: bool = False) -> str:
     """Why a verdict is no proof; empty where it is one."""
     reasons = []
     if len(change.subjects) < FEWEST_SUBJECTS:

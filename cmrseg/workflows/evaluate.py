@@ -14,6 +14,9 @@ from cmrseg.contours.truth_check import check_truth
 from cmrseg.data.catalog import read_catalog
 from cmrseg.data.tables import as_numbers, need_columns, read_published
 from cmrseg.evaluation import Evaluation, evaluate_masks
+from cmrseg.evaluation.compared_masks import MaskComparison
+from cmrseg.evaluation.compared_masks import compare_masks as compare_with_truth
+from cmrseg.evaluation.compared_masks_report import comparison_report
 from cmrseg.evaluation.confusion import ConfusionEvaluation, evaluate_confusion
 from cmrseg.evaluation.confusion_report import confusion_report
 from cmrseg.evaluation.contour_studies import ContourOptions
@@ -98,6 +101,39 @@ def masks(  # noqa: PLR0913 (all but the first three are options)
         found = replace(found, problems=[*found.problems, *new])  # both list what the data itself lacks
         provenance, tail = {**provenance, "robustness of": robustness_of}, [section]
     write(masks_report(found, provenance=provenance, tail=tail), out)
+    return found
+
+
+@works_in("out", "evaluate masks")
+def compare_masks(  # noqa: PLR0913 (all but the first three are options)
+    truth: Path,
+    methods: Mapping[str, Path],
+    out: Path,
+    *,
+    labels: str | None = None,
+    splits: Sequence[str] = (),
+    predicted_labels: str | None = None,
+    jobs: int = 1,
+) -> MaskComparison:
+    """Compare the masks of several methods on the same subjects, each with the first.
+
+    Parameters
+    ----------
+    truth, methods, labels, splits, predicted_labels, jobs
+        See `cmrseg.evaluation.compared_masks.compare_masks`.
+    out
+        Folder for ``differences.csv``, ``subjects.csv``, ``images.csv``, the tables of `masks` with a column
+        ``method``, ``problems.tsv`` (only if there are any), ``figures/*.png`` and ``report.html``.
+
+    Raises
+    ------
+    DataError
+        As `cmrseg.evaluation.compared_masks.compare_masks`, or if ``out`` lies in the truth.
+    """
+    check_apart(out, truth)
+    told: dict[str, Any] = {"labels": labels, "splits": splits, "predicted_labels": predicted_labels}
+    found = compare_with_truth(truth, methods, jobs=jobs, **told)
+    write(comparison_report(found, provenance={"truth": truth, "methods": methods, **told}), out)
     return found
 
 

@@ -52,6 +52,7 @@ ENTRIES = {
     "compare": lambda out: compare(DATA, out, None),
     "workflow table": lambda out: experiments.table(DATA, out, None),
     "workflow masks": lambda out: evaluate.masks(DATA, DATA, out),
+    "workflow compare_masks": lambda out: evaluate.compare_masks(DATA, {}, out),
     "fetch_data": lambda out: fetch_data(RecordName("10.5281/zenodo.7"), out),
     "run_demo": lambda out: run_demo(out),
     "write_description": lambda out: write_description(None, "", out),

@@ -64,10 +64,11 @@ def cost_of(model: ResolvedModel, stack: Stack, folder: Path) -> dict[str, objec
     if not (path.exists() and is_scored(folder, key)):
         write_text(json.dumps(_measured(model, stack)), path)
         finish(folder, key)
+    parts = tuple(model.members.values()) or (model,)
     return {
         "architecture": model.spec.architecture,
-        "parameters": sum(p.numel() for p in model.load().net.parameters()),
-        "file_MB": model.path.stat().st_size / 1e6,
+        "parameters": sum(p.numel() for part in parts for p in part.load().net.parameters()),
+        "file_MB": sum(part.path.stat().st_size for part in parts) / 1e6,
         **read_json(path, "delete it, it is measured again"),
         **_of_training(model),
     }

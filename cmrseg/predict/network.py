@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import shutil
+from collections.abc import Mapping
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,8 +16,9 @@ from cmrseg.predict.ready import INSTALL, Network
 from cmrseg.problems import DataError
 from cmrseg.tasks import get_task
 from cmrseg.tasks.options import Options
+from cmrseg.tasks.segmentation.by_region import BASELINE
 from cmrseg.zoo.manifest import FOLDER, resolve
-from cmrseg.zoo.model_file import Model
+from cmrseg.zoo.model_file import Model, ModelSpec
 from cmrseg.zoo.resolved import ModelName
 
 RUNTIMES = ("auto", "torch", "openvino")
@@ -48,6 +51,8 @@ def open_network(model: ModelName | Model, options: Options | None = None) -> Ne
             raise ValueError("the runtime 'openvino' needs the name or the file of a model, got a loaded one")
         return torch_network(model, bf16=options.bf16)
     found = resolve(model)
+    if found.members:
+        return _regional(found.spec, {role: open_network(m, options) for role, m in found.members.items()})
     if _by_openvino(found.path, options.runtime):
         from cmrseg.predict.openvino import openvino_network
 
@@ -70,6 +75,8 @@ def torch_network(model: Model, *, bf16: bool = True) -> Network:
     bf16
         Compute in bfloat16 where the processor has it.
     """
+    if model.members:
+        return _regional(model.spec, {role: torch_network(m, bf16=bf16) for role, m in model.members.items()})
     import torch
 
     from cmrseg.models.device import default_device, has_fast_bf16, memory_format
@@ -88,6 +95,11 @@ def torch_network(model: Model, *, bf16: bool = True) -> Network:
 
     runtime = f"torch {torch.__version__}, {device.type}, {'bfloat16' if fast else 'float32'}"
     return Network(model.spec, outputs, workers=1, runtime=runtime)
+
+
+def _regional(spec: ModelSpec, members: Mapping[str, Network]) -> Network:
+    """The networks of a regional model as one."""
+    return replace(members[BASELINE], spec=spec, members=members)
 
 
 def _by_openvino(path: Path, runtime: str) -> bool:

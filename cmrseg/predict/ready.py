@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -27,9 +27,12 @@ class Network:
         How many threads may ask at a time.
     runtime
         What computes it, with its version and precision.
+    members
+        Of a regional model its networks by role; it is itself the baseline.
     """
 
     spec: ModelSpec
     outputs: Callable[[np.ndarray], np.ndarray]
     workers: int
     runtime: str
+    members: Mapping[str, Network] = field(default_factory=dict)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -29,6 +29,10 @@ class Network(Protocol):
     @property
     def workers(self) -> int:
         """How many may ask at a time."""
+
+    @property
+    def members(self) -> Mapping[str, Network]:
+        """Of a regional model its networks by role."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from cmrseg.metrics.regions import APEX, BASE, MIDDLE, OUTSIDE, slice_regions
-from cmrseg.partial_labels import FIRST_CODE
 from cmrseg.tasks.numbers import ImageTable, Numbers, PlainLoss
 from cmrseg.tasks.prediction import Kept, Study
 from cmrseg.tasks.task import register_task
@@ -40,8 +39,8 @@ class RegionTask(Numbers):
     file = "regions.csv"
     title = "mean probability of the slices"
     score_name = "validation_recall"
-    columns = SCORES
-    classes = CLASSES
+    columns: tuple[str, ...] = SCORES
+    classes: tuple[str, ...] = CLASSES
 
     def check_labels(self, labels: Sequence[str]) -> None:
         """Names of the outputs are the regions, in their order.
@@ -61,6 +60,8 @@ class RegionTask(Numbers):
 
     def prepare(self, masks: Tensor, places: Sequence[tuple[str, int, int]]) -> Tensor:
         """Every pixel of a mask becomes the number of its region, which the whole stack tells."""
+        from cmrseg.partial_labels import FIRST_CODE
+
         shows = ((masks > 0) & (masks < FIRST_CODE)).flatten(1).sum(dim=1).numpy()
         stacks: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
         for row, (subject, frame, _) in enumerate(places):

@@ -52,7 +52,7 @@ from cmrseg.training.split_images import (
 from cmrseg.zoo.domain import with_domain, write_domain
 from cmrseg.zoo.inflated import with_architecture
 from cmrseg.zoo.manifest import resolve
-from cmrseg.zoo.model_file import Model, ModelSpec, build_net, read_model, save_model, with_labels
+from cmrseg.zoo.model_file import Model, ModelSpec, build_net, read_model, save_model, single, with_labels
 from cmrseg.zoo.resolved import ModelName
 
 MODEL_FILE = "model.safetensors"
@@ -162,7 +162,7 @@ def finetune(
     _check_apart(data, out)
     listener = listener or Listener()
     base = resolve(base)
-    start = base.load()
+    start = single(base.load(), "fine-tune")
     config = config or transfer_config(start.spec, roots_of(data))
     if config.preprocessing != start.spec.preprocessing:
         raise ValueError("a fine-tuned model keeps the preprocessing of its base; use transfer_config")

@@ -28,16 +28,20 @@ from cmrseg.legacy.records import brief
 from cmrseg.legacy.zip_file import opened_zip
 from cmrseg.problems import DataError
 from cmrseg.zoo.domain import domain_path, read_domain
-from cmrseg.zoo.manifest import model_path, read_card, read_manifest
+from cmrseg.zoo.manifest import model_path, read_card, read_manifest, resolve
 from cmrseg.zoo.model_file import PLAIN_NAME, read_spec
-from cmrseg.zoo.resolved import ModelName
+from cmrseg.zoo.regional import FILE as REGIONAL
+from cmrseg.zoo.regional import WEIGHTS, Named, Regional, is_regional, regional_text
+from cmrseg.zoo.resolved import ModelName, ResolvedModel
 
 FORMAT_VERSION = 1
 _MANIFEST = "manifest.json"
 _MOST_MANIFEST_BYTES = 1 << 20
 _CHUNK_BYTES = 1 << 20
 _NAME = PLAIN_NAME.pattern
-_MEMBER = re.compile(rf"{_NAME}/(?:{_NAME}\.safetensors|{_NAME}_domain\.json|card\.md)")  # as in the cache
+_MEMBER = re.compile(  # as in the cache
+    rf"{_NAME}/(?:{_NAME}\.safetensors|{_NAME}_domain\.json|{re.escape(REGIONAL)}|card\.md)"
+)
 _ENCRYPTED = 0x1
 
 Content = Path | bytes
@@ -156,18 +160,22 @@ def import_archive(path: Path, home: Path | None = None) -> tuple[Path, ...]:
             remove_leftovers(folder)
             for member in members:
                 _unpack(archive, member, staging, path)
-            models = [m for m in members if m.path.endswith(".safetensors")]
+            models = [m for m in members if m.path.endswith((".safetensors", REGIONAL))]
             for member in models:
                 _check_model(staging, member, folder, path)
             for member in sorted(members, key=models.__contains__):  # cards first
                 (folder / member.path).parent.mkdir(exist_ok=True)
                 os.replace(staging / member.path, folder / member.path)
-    return tuple(folder / member.path for member in models)
+    several = {Path(member.path).parent for member in models if member.path.endswith(REGIONAL)}
+    shown = [m for m in models if Path(m.path).parent not in several or m.path.endswith(REGIONAL)]
+    return tuple(folder / member.path for member in shown)
 
 
 def _contents(model: ModelName) -> dict[str, Content]:
     """The files of one model by their names in the archive."""
     file = model_path(model)
+    if is_regional(file):
+        return _contents_of_regional(resolve(model))
     if str(model) in read_manifest():
         name, stem = str(model), file.stem
         more: dict[str, Content] = {f"{name}/card.md": read_card(name).encode()}
@@ -179,6 +187,16 @@ def _contents(model: ModelName) -> dict[str, Content]:
     if domain.exists() and read_domain(file) is not None:
         more[f"{name}/{stem}_domain.json"] = domain
     return {f"{name}/{stem}.safetensors": file, **more}
+
+
+def _contents_of_regional(model: ResolvedModel) -> dict[str, Content]:
+    """A regional model with all its members beside it, also those that are models of the zoo."""
+    name, files = model.spec.name, {role: f"{role}{WEIGHTS}" for role in model.members}
+    named = {role: Named(file, model.members[role].sha256) for role, file in files.items()}
+    told = regional_text(Regional(name, named, model.spec.licence)).encode()
+    weights: dict[str, Content] = {f"{name}/{files[role]}": m.path for role, m in model.members.items()}
+    card = model.path.with_name("card.md")
+    return {f"{name}/{REGIONAL}": told, **weights} | ({f"{name}/card.md": card} if card.exists() else {})
 
 
 def _member(name: str, content: Content) -> Member:
@@ -230,7 +248,7 @@ def _refusal(info: zipfile.ZipInfo) -> str:
     """Why a member cannot be trusted; empty where it can."""
     kind = stat.S_IFMT(info.external_attr >> 16)
     if info.filename != _MANIFEST and not _MEMBER.fullmatch(info.orig_filename):
-        return "is not NAME/FILE.safetensors, NAME/FILE_domain.json or NAME/card.md"
+        return f"is not NAME/FILE.safetensors, NAME/{REGIONAL}, NAME/FILE_domain.json or NAME/card.md"
     if kind not in (0, stat.S_IFREG):
         return "is a link or device, not a file"
     if info.flag_bits & _ENCRYPTED:
@@ -286,7 +304,10 @@ def _check_model(staging: Path, member: Member, folder: Path, path: Path) -> Non
     """Refuse what is no model, not the published one of its name, or would replace another."""
     name = member.path.partition("/")[0]
     try:
-        read_domain(staging / member.path)
+        if is_regional(Path(member.path)):
+            resolve(staging / member.path)
+        else:
+            read_domain(staging / member.path)
     except DataError as error:
         raise DataError(str(error).replace(str(staging), str(path))) from None
     entry = read_manifest().get(name)

@@ -65,6 +65,7 @@ def describe_file(model: ResolvedModel) -> str:
         "training": _settings(training),
         **dict(_domain_rows(domain)),
     }
+    rows |= {role: f"{m.spec.name}, {m.path.name}, sha256 {m.sha256}" for role, m in model.members.items()}
     return "\n".join([f"# {spec.name}", "", *(f"- **{key}**: {value}" for key, value in rows.items())])
 
 

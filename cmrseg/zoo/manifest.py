@@ -15,6 +15,8 @@ from cmrseg.zoo.entry import FOLDER, Entry, cached_path
 from cmrseg.zoo.fetch import FetchOptions, fetch
 from cmrseg.zoo.model_file import Model, read_model
 from cmrseg.zoo.published_learner import fetch_learner
+from cmrseg.zoo.regional import FILE as REGIONAL
+from cmrseg.zoo.regional import is_regional, resolve_regional
 from cmrseg.zoo.resolved import ModelName, ResolvedModel
 from cmrseg.zoo.schema import check_entry
 
@@ -61,8 +63,10 @@ def read_entry(values: dict[str, Any], where: str) -> Entry:
 def imported_models() -> dict[str, Path]:
     """Files of the models that `cmrseg zoo import` brought and that are not of the zoo, by name."""
     files = sorted((home() / "models").glob("*/*.safetensors"))
+    named = {path.stem: path for path in files if path.stem == path.parent.name}
+    named |= {path.parent.name: path for path in sorted((home() / "models").glob(f"*/{REGIONAL}"))}
     zoo = read_manifest()
-    return {path.stem: path for path in files if path.stem == path.parent.name and path.stem not in zoo}
+    return {name: path for name, path in named.items() if name not in zoo}
 
 
 def get_entry(name: str) -> Entry:
@@ -98,6 +102,8 @@ def resolve(model: ModelName = DEFAULT_MODEL, *, options: FetchOptions | None = 
     if isinstance(model, ResolvedModel):
         return model
     path, sha256 = _found(model, options)
+    if is_regional(path):
+        return resolve_regional(path, lambda name: _member_of_zoo(name, options), name=str(model))
     return ResolvedModel.of_file(path, name=str(model), sha256=sha256)
 
 
@@ -107,8 +113,8 @@ def load_model(name_or_path: ModelName = DEFAULT_MODEL, *, options: FetchOptions
     Parameters
     ----------
     name_or_path
-        Name in the manifest or of an imported model, path of a ``.safetensors`` file, folder of a training
-        run, or a resolved model.
+        Name in the manifest or of an imported model, path of a ``.safetensors`` file or of a regional model
+        (``.json``), folder of a training run, or a resolved model.
     options
         How a model is fetched that is not here yet.
 
@@ -127,7 +133,9 @@ def load_model(name_or_path: ModelName = DEFAULT_MODEL, *, options: FetchOptions
     >>> cmrseg.load_model().spec.labels
     ('BACKGROUND', 'LV', 'MYO', 'RV')
     """
-    return read_model(model_path(name_or_path, options=options))
+    if not is_regional(path := model_path(name_or_path, options=options)):
+        return read_model(path)
+    return resolve(name_or_path, options=options).load()
 
 
 def model_path(name_or_path: ModelName = DEFAULT_MODEL, *, options: FetchOptions | None = None) -> Path:
@@ -151,16 +159,24 @@ def model_path(name_or_path: ModelName = DEFAULT_MODEL, *, options: FetchOptions
 def _found(name_or_path: str | Path, options: FetchOptions | None) -> tuple[Path, str]:
     """The file of a model, and its checksum where that was computed on the way."""
     name, path = str(name_or_path), Path(name_or_path)
-    is_file = path.suffix == ".safetensors" or path.exists()
+    is_file = path.suffix == ".safetensors" or is_regional(path) or path.exists()
     if not is_file and (imported := imported_models().get(name)) is not None:
         return imported, ""
     if not is_file or name in read_manifest():
         return _file_of(get_entry(name), options)
     if path.is_dir():
-        path = path / "model.safetensors"
+        folder, path = path, path / "model.safetensors"
+        path = path if path.exists() or not (folder / REGIONAL).exists() else folder / REGIONAL
     if not path.exists():
         raise DataError(f"model file {path} does not exist; check the path")
     return path, ""
+
+
+def _member_of_zoo(name: str, options: FetchOptions | None) -> tuple[Path, str]:
+    """The file of a member of a regional model that is named and does not lie beside it."""
+    if (imported := imported_models().get(name)) is not None:
+        return imported, ""
+    return _file_of(get_entry(name), options)
 
 
 def _file_of(entry: Entry, options: FetchOptions | None) -> tuple[Path, str]:

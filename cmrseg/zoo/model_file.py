@@ -93,10 +93,41 @@ class ModelSpec:
 
 @dataclass(frozen=True)
 class Model:
-    """A network and what it needs."""
+    """A network and what it needs.
+
+    Attributes
+    ----------
+    spec
+        Description.
+    net
+        The network; of a regional model the baseline's.
+    members
+        Of a regional model its networks by role, see `cmrseg.zoo.regional`; empty for all others.
+    """
 
     spec: ModelSpec
     net: nn.Module
+    members: Mapping[str, Model] = field(default_factory=dict)
+
+
+def single(model: Model, what: str) -> Model:
+    """The model, if it is one network.
+
+    Parameters
+    ----------
+    model
+        Loaded.
+    what
+        What is to be done with it.
+
+    Raises
+    ------
+    DataError
+        If it is a regional model.
+    """
+    if model.members:
+        raise DataError(f"{model.spec.name} is a regional model of several networks; {what} its files")
+    return model
 
 
 def check_line(name: str, text: str) -> None:

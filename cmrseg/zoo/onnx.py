@@ -23,7 +23,7 @@ from cmrseg.io.atomic import atomic_path, write_text
 from cmrseg.preprocess import DIVISOR
 from cmrseg.problems import DataError
 from cmrseg.tasks import get_task
-from cmrseg.zoo.model_file import Model, ModelSpec
+from cmrseg.zoo.model_file import Model, ModelSpec, single
 from cmrseg.zoo.onnx_card import METADATA_KEY, card, description
 
 TOLERANCE = 1e-4  # of the outputs, absolute
@@ -102,10 +102,11 @@ def export_onnx(model: Model, path: Path, *, opset: int = OPSET) -> OnnxExport:
     ValueError
         If the suffix or ``opset`` is another.
     DataError
-        If a package is missing, or the outputs differ by more than that; then nothing is written.
+        If a package is missing, it is a regional model, or the outputs differ by more than that; then nothing
+        is written.
     """
     _check(path, opset)
-    spec, net = model.spec, model.net.cpu().eval()
+    spec, net = model.spec, single(model, "export").net.cpu().eval()
     with atomic_path(path) as temporary:
         _write(net, spec, temporary, opset)
         parity = measure_parity(net, temporary, _shapes(spec))

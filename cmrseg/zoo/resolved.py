@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -24,13 +25,16 @@ class ResolvedModel:
     sha256
         Of the file.
     spec
-        Description in the file.
+        Description in the file; of a regional model that of its baseline.
+    members
+        Of a regional model its networks by role, see `cmrseg.zoo.regional`; empty for all others.
     """
 
     name: str
     path: Path
     sha256: str
     spec: ModelSpec
+    members: Mapping[str, ResolvedModel] = field(default_factory=dict)
 
     @classmethod
     def of_file(cls, path: Path, *, name: str = "", sha256: str = "") -> ResolvedModel:
@@ -59,6 +63,9 @@ class ResolvedModel:
 
     @cached_property
     def _model(self) -> Model:
+        if self.members:
+            members = {role: member._model for role, member in self.members.items()}
+            return Model(self.spec, members["baseline"].net, members)
         return read_model(self.path)
 
     def __getstate__(self) -> dict[str, object]:

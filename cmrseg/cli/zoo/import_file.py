@@ -14,7 +14,8 @@ def import_file(
     file: Annotated[
         Path,
         typer.Argument(
-            help="Archive of `cmrseg zoo export` (.zip), a model file (.safetensors), or what fastai's "
+            help="Archive of `cmrseg zoo export` (.zip), a model file (.safetensors), a regional model "
+            "(.json), or what fastai's "
             "`Learner.export` wrote (.pkl)."
         ),
     ],
@@ -39,7 +40,7 @@ def import_file(
 
     The options are for learners.
     """
-    if file.suffix.lower() in (".zip", ".safetensors"):
+    if file.suffix.lower() in (".zip", ".safetensors", ".json"):
         from cmrseg.zoo import archive
 
         is_zip = file.suffix.lower() == ".zip"

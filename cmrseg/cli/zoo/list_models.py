@@ -13,8 +13,7 @@ if TYPE_CHECKING:
 def list_models() -> None:
     """All models of the zoo."""
     from cmrseg.problems import DataError
-    from cmrseg.zoo.manifest import imported_models, read_manifest
-    from cmrseg.zoo.model_file import read_spec
+    from cmrseg.zoo.manifest import imported_models, read_manifest, resolve
 
     # A table of eight columns would be broken within its words on most terminals.
     for entry in read_manifest().values():
@@ -24,7 +23,7 @@ def list_models() -> None:
         out.print(more, markup=False)
     for name, path in imported_models().items():
         try:
-            spec = read_spec(path)
+            spec = resolve(path).spec
         except DataError as error:
             out.print(f"{name}: {error}", markup=False)
             continue

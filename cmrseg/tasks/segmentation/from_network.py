@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -17,6 +17,7 @@ from cmrseg.parallel import Progress, Threads
 from cmrseg.preprocess import Box, by_slice, most_likely, network_shape, restore
 from cmrseg.tasks.asking import Asked, Network, ask
 from cmrseg.tasks.options import Options
+from cmrseg.tasks.segmentation.by_region import networks_of_slices, region_probabilities, region_table
 from cmrseg.tasks.segmentation.heart_box import Pixels, slice_boxes, stack_box, wide_enough
 from cmrseg.tasks.segmentation.one_heart import kept_pieces
 
@@ -37,10 +38,14 @@ class Segmentation:
         image gives alone with that of their averaged probabilities, mean over flips, on the network's pixels
         and before smaller pieces are removed; nan where none of them finds the structure. Without rows where
         the model is applied once.
+    regions
+        `cmrseg.tasks.segmentation.by_region.REGION_COLUMNS`: what the classifier of a regional model says of
+        every slice; without rows where the model has none.
     """
 
     mask: Cine
     agreement: pd.DataFrame
+    regions: pd.DataFrame = field(default_factory=partial(region_table, None))
 
 
 @dataclass(frozen=True)
@@ -72,8 +77,11 @@ def segment(
     progress: Progress | None = None,
     *,
     agreement: bool = False,
+    regions: np.ndarray | None = None,
 ) -> Segmentation:
     """Mask of a cine, and how sure the flips are of it.
+
+    With a regional model every slice is segmented by the network of its region.
 
     Parameters
     ----------
@@ -87,30 +95,35 @@ def segment(
         Told of the parts of the cine that are done, and of how many there are.
     agreement
         Whether flips are compared.
+    regions
+        For a regional model, probabilities ``(t, z, regions)`` to use in place of its classifier's.
     """
-    asked, labels = ask(cine, network, options), network.spec.labels
     x, y, n_slices, n_frames = cine.array.shape
     found = np.zeros((n_frames * n_slices, y, x), np.uint8)
-    n = len(labels)
-    counts = np.zeros((len(asked.flips) if agreement else 0, len(found), n, n), int)
-    for answer in _answers(asked, options, progress, agreement=agreement):
-        found[answer.slices, *answer.area] = answer.native
-        for flip, table in enumerate(answer.counts):
-            counts[flip, answer.slices] = table
-    ids = np.array([int(Label[name]) for name in labels], np.uint8)
+    if network.members and regions is None:
+        regions = region_probabilities(cine, network, options)
+    tables = []
+    for one, wanted in networks_of_slices(network, regions, len(found)):
+        asked, labels = ask(cine, one, options), one.spec.labels
+        counts = np.zeros((len(asked.flips) if agreement else 0, len(found), len(labels), len(labels)), int)
+        for answer in _answers(asked, wanted, options, progress, agreement=agreement):
+            found[answer.slices, *answer.area] = answer.native
+            for flip, table in enumerate(answer.counts):
+                counts[flip, answer.slices] = table
+        tables.append(_agreement_table(counts, n_slices, labels, wanted))
+    ids = np.array([int(Label[name]) for name in network.spec.labels], np.uint8)
     mask = ids[found.reshape(n_frames, n_slices, y, x).transpose(3, 2, 1, 0)]
-    return Segmentation(
-        cine.with_array(kept_pieces(mask, options.pieces)), _agreement_table(counts, n_slices, labels)
-    )
+    kept = cine.with_array(kept_pieces(mask, options.pieces))
+    return Segmentation(kept, pd.concat(tables, ignore_index=True), region_table(regions))
 
 
 def _answers(
-    asked: Asked, options: Options, progress: Progress | None, *, agreement: bool
+    asked: Asked, wanted: np.ndarray, options: Options, progress: Progress | None, *, agreement: bool
 ) -> Iterator[_Answer]:
-    """Answers to all parts of a cine; a part whose box was too narrow comes again."""
+    """Answers to all parts of the wanted slices; a part whose box was too narrow comes again."""
     question = partial(_ask, asked, agreement=agreement)
     with Threads(asked.network.workers, "the network's answer to some slices") as pool:
-        parts, done, total = _parts(asked, options, pool), 0, 0
+        parts, done, total = _parts(asked, wanted, options, pool), 0, 0
         while parts:
             total += len(parts)
             wider = []
@@ -123,10 +136,11 @@ def _answers(
             parts = wider
 
 
-def _parts(asked: Asked, options: Options, pool: Threads) -> list[_Part]:
-    """A cine in parts: the surroundings of the heart place by place, or the whole field of all images."""
+def _parts(asked: Asked, wanted: np.ndarray, options: Options, pool: Threads) -> list[_Part]:
+    """Wanted slices in parts: the surroundings of the heart place by place, or the whole field of all."""
     n_frames, n_images = asked.cine.array.shape[3], len(asked.images.table)
     rows = np.arange(n_images).reshape(n_frames, -1)  # one place for every slice, or for the whole stack
+    chosen = wanted[asked.images.table].any(axis=1).reshape(rows.shape)
     batches = partial(asked.batches, batch_size=options.batch_size)
     if options.heart_crop and _can_be_cropped(asked):
         seen = list(pool.map(partial(_seen_once, asked), batches(rows[0])))
@@ -134,8 +148,9 @@ def _parts(asked: Asked, options: Options, pool: Threads) -> list[_Part]:
         if heart.any():
             boxes = slice_boxes(heart, _pixel_mm(asked))
             boxes = boxes if rows.shape[1] == len(boxes) else [stack_box(boxes)]
-            return [_Part(some, box) for place, box in enumerate(boxes) for some in batches(rows[:, place])]
-    return [_Part(some, _field(asked)) for some in batches(rows.ravel())]
+            places = [(rows[chosen[:, place], place], box) for place, box in enumerate(boxes)]
+            return [_Part(some, box) for place, box in places if len(place) for some in batches(place)]
+    return [_Part(some, _field(asked)) for some in batches(rows[chosen])]
 
 
 def _can_be_cropped(asked: Asked) -> bool:
@@ -189,13 +204,16 @@ def _wider(asked: Asked, part: _Part, answer: _Answer) -> list[_Part]:
     return [] if box == part.box else [_Part(part.rows, box)]
 
 
-def _agreement_table(counts: np.ndarray, n_slices: int, labels: Sequence[str]) -> pd.DataFrame:
-    """Mean Dice of the flips by slice, frame and structure, from their counts ``(flips, rows, n, n)``."""
+def _agreement_table(
+    counts: np.ndarray, n_slices: int, labels: Sequence[str], wanted: np.ndarray
+) -> pd.DataFrame:
+    """Mean Dice of the flips by wanted slice, frame and structure, from counts ``(flips, rows, n, n)``."""
     if len(counts) < 2:
         return pd.DataFrame(columns=list(AGREEMENT_COLUMNS))
     absent = (predicted_pixels(counts) + true_pixels(counts)).sum(axis=0) == 0
     dice = np.where(absent, np.nan, label_dice(counts).mean(axis=0))
-    frames, slices = np.divmod(np.arange(dice.shape[0]), n_slices)
+    dice = dice[wanted]
+    frames, slices = np.divmod(np.flatnonzero(wanted), n_slices)
     parts = [
         pd.DataFrame({"slice": slices, "frame": frames, "structure": name, "dice": dice[:, channel]})
         for channel, name in enumerate(labels)

@@ -263,6 +263,9 @@ LOSSES: dict[str, Callable[..., Tensor]] = {
 }
 
 
+NUMBER_LOSSES: dict[str, Loss] = {"MSE": F.mse_loss}  # of numbers, which are no classes of pixels
+
+
 def get_loss(name: str, class_weights: Sequence[float] | None = None) -> Loss:
     """Loss by the name that a recipe uses.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from cmrseg.data.augment import AUGMENTATIONS, Augmentation
 from cmrseg.labels import near_matches
-from cmrseg.losses import LOSSES
+from cmrseg.losses import LOSSES, NUMBER_LOSSES
 from cmrseg.models import ARCHITECTURES, Architecture, get_architecture
 
 _SET = re.compile(r"[A-Za-z0-9-]+")
@@ -22,11 +22,11 @@ class Recipe:
     architecture
         Name in the registry, such as ``r34`` or ``light2d``.
     loss
-        CE, focal, DICE, batchDICE, logDICE, hybrid or hybridlog.
+        CE, focal, DICE, batchDICE, logDICE, hybrid or hybridlog; MSE of numbers.
     train_set
         Name of the training data, such as ``p5`` or ``acdc``.
     augmentation
-        s1, s2, s3 or s4.
+        s1, s2, s3, s4 or s5.
     size
         Image size in pixels; None is the architecture's own.
 
@@ -71,7 +71,7 @@ class Recipe:
                 ", such as r34_CE_p5_s2"
             )
         _check("architecture", parts[0], list(ARCHITECTURES))
-        _check("loss", parts[1], list(LOSSES))
+        _check("loss", parts[1], [*LOSSES, *NUMBER_LOSSES])
         _check("augmentation", parts[3], list(AUGMENTATIONS))
         if not _SET.fullmatch(parts[2]):
             raise ValueError(

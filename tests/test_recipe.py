@@ -24,7 +24,7 @@ def test_the_parts_of_a_name():
         ("r34_CE_p5_s2_128_x", "has 6 parts"),
         ("r35_CE_p5_s2", r"unknown architecture 'r35'; did you mean .*r34"),
         ("r34_dice_p5_s2", "unknown loss 'dice'"),
-        ("r34_CE_p5_s9", "unknown augmentation 's9'; did you mean s[1234]"),
+        ("r34_CE_p5_s9", "unknown augmentation 's9'; did you mean s[12345]"),
         ("r34_CE__s2", "training set ''"),
         ("r34_CE_p/5_s2", "letters, digits"),
         ("r34_CE_p5_s2_100", "size '100' must be a multiple of 32"),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 from rich.console import Console
@@ -130,6 +130,14 @@ def _progress() -> Progress:
     )
 
 
+def _scores(row: Mapping[str, Any]) -> str:
+    """Scores of an epoch in the order of the history, where they stand between the loss and the costs."""
+    names = list(row)
+    scores = names[names.index("valid_loss") + 1 : names.index("seconds")]
+    said = " ".join(f"{name.removeprefix('dice_')} {_cell(row[name], 3)}" for name in scores)
+    return f"Dice {said}" if any(name.startswith("dice_") for name in scores) else said
+
+
 @contextmanager
 def training_listener() -> Iterator[Listener]:
     """Listener of a training run: notes, a bar over all images, a line per epoch.
@@ -146,10 +154,8 @@ def training_listener() -> Iterator[Listener]:
             bar.update(task, description="training")
 
         def epoch(row: dict) -> None:
-            dice = " ".join(
-                f"{k.removeprefix('dice_')} {_cell(v, 3)}" for k, v in row.items() if k.startswith("dice_")
-            )
-            line = f"epoch {row['epoch']}: Dice {dice}, loss {row['train_loss']:.3f}/{row['valid_loss']:.3f}"
+            loss = f"loss {row['train_loss']:.3f}/{row['valid_loss']:.3f}"
+            line = f"epoch {row['epoch']}: {_scores(row)}, {loss}"
             bar.update(task, description=line)
             if bar.disable:
                 out.print(f"{line}, {row['seconds']:.0f} s", markup=False)

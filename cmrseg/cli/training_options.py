@@ -24,7 +24,7 @@ _OPTIONS: dict[str, Any] = {
     ],
     "augmentation": Annotated[
         str | None,
-        typer.Option(help="s1, s2, s3 or s4; by default s4 for light nets, else the base model's."),
+        typer.Option(help="s1, s2, s3, s4 or s5; by default s4 for light nets, else the base model's."),
     ],
     "architecture": Annotated[
         str | None,

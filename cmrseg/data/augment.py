@@ -1,4 +1,4 @@
-"""The augmentations that recipes name: s1 and s2 of the paper, s3 for any scanner, s4 for one."""
+"""The augmentations that recipes name: s1, s2 of the paper, s3 for any scanner, s4 for one; s5 for sizes."""
 
 from __future__ import annotations
 
@@ -75,6 +75,34 @@ def strong_transforms(**ranges: Any) -> list[Any]:
     return [StrongTransform()]
 
 
+def view_transforms(crop_px: int) -> list[Any]:
+    """One fastai batch transform that applies `random_view` and scales the numbers of images with them.
+
+    Batches are images and masks, and may have numbers beside them, ``(b, 2, k)``: values, and the power of
+    the length that each grows with (1 of a length, 2 of an area).
+    """
+    from fastai.torch_core import TensorImage, TensorMask
+    from fasttransform import ItemTransform
+
+    from cmrseg.data.augment_view import RandomView, random_view
+
+    spec = RandomView(crop_px=crop_px)
+
+    class ViewTransform(ItemTransform):
+        """Turn, scale and crop training batches."""
+
+        split_idx, order = 0, 20
+
+        def encodes(self, batch):  # type hints would be taken for dispatch
+            images, masks, *numbers = batch
+            images, masks, scale = random_view(images, masks, spec)
+            for each in numbers:
+                each[:, 0] *= scale[:, None] ** each[:, 1]
+            return TensorImage(images), TensorMask(masks), *numbers
+
+    return [ViewTransform()]
+
+
 @dataclass(frozen=True)
 class Augmentation:
     """What a recipe's augmentation does to training images, and what a model that saw it may be asked.
@@ -88,11 +116,14 @@ class Augmentation:
         from a wider one, so that they show tissue rather than black.
     flips
         Axes ``(h, w)`` of the flips that it teaches: prediction may average over these and no others.
+    scales_numbers
+        Whether lengths and areas that stand beside an image follow what it does to the image.
     """
 
     transforms: Callable[[int], list[Any]]
     field_ratio: float = 1.0
     flips: Flips = ONCE
+    scales_numbers: bool = False
 
 
 # s4 is s3 for one scanner, which writes all its images in one orientation and at one scale.
@@ -111,6 +142,7 @@ AUGMENTATIONS: Mapping[str, Augmentation] = MappingProxyType(
             ),
             1.4,
         ),
+        "s5": Augmentation(view_transforms, 300 / 224, scales_numbers=True),
     }
 )
 

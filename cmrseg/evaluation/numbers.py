@@ -14,13 +14,14 @@ from cmrseg.evaluation.summary import METRIC_COLUMNS
 from cmrseg.io.tables import read_table
 from cmrseg.metrics.registry import unit_of
 from cmrseg.problems import DataError, Problem
+from cmrseg.tasks import Task
 from cmrseg.tasks.numbers import Numbers
 
 ABS_ERROR = "abs_error"
 
 
 def evaluate_numbers(
-    predicted: Path, catalog: Catalog, task: Numbers, labels: Sequence[str]
+    predicted: Path, catalog: Catalog, task: Task, labels: Sequence[str]
 ) -> tuple[pd.DataFrame, list[Problem]]:
     """Mean absolute error of every number in every volume with contours.
 
@@ -45,7 +46,12 @@ def evaluate_numbers(
     DataError
         If there is no table of predictions.
     """
+    if not isinstance(task, Numbers):
+        raise DataError(f"the task {task.name} gives no numbers")
     table = read_table(predicted / task.file, {"study": str})
+    known = task.numbers(catalog.with_masks())
+    if known is not None:
+        return _errors_of_places(table, known), []
     rows, problems = [], []
     for study in catalog.with_masks().studies():
         try:
@@ -74,3 +80,13 @@ def _errors(
             for name, error in zip(labels, errors, strict=True)
         ]
     return rows
+
+
+def _errors_of_places(found: pd.DataFrame, known: pd.DataFrame) -> pd.DataFrame:
+    """Mean absolute errors of the images of every volume whose numbers are known."""
+    places, names = ["subject", "frame", "slice"], list(known.columns[3:])
+    both = known.merge(found.rename(columns={"study": "subject"}), on=places, suffixes=("_true", ""))
+    errors = pd.DataFrame({name: (both[name] - both[f"{name}_true"]).abs() for name in names})
+    volumes = errors.groupby([both["subject"], both["frame"]], sort=False).mean().reset_index()
+    long = volumes.melt(["subject", "frame"], var_name="structure").dropna(subset="value")
+    return long.assign(metric=ABS_ERROR, unit=unit_of(ABS_ERROR))[list(METRIC_COLUMNS)]

@@ -76,8 +76,10 @@ def slice_indices(
     return (_indices(masks, walls, spacing, placed).iloc[0] * known).to_dict()
 
 
-def lv_indices(mask: Cine, *, ed_frame: int, es_frame: int) -> pd.DataFrame:
-    """The 11 indices and the phase at every frame of the mid-ventricular slices.
+def lv_indices(
+    mask: Cine, *, ed_frame: int, es_frame: int, slices: Sequence[int] | None = None
+) -> pd.DataFrame:
+    """The 11 indices and the phase at every frame of the mid-ventricular slices, or of others.
 
     Parameters
     ----------
@@ -85,6 +87,8 @@ def lv_indices(mask: Cine, *, ed_frame: int, es_frame: int) -> pd.DataFrame:
         `Label` ids, shape ``(x, y, z, t)``.
     ed_frame, es_frame
         Positions of end-diastole and end-systole on the time axis.
+    slices
+        Positions of the slices to measure; the mid-ventricular ones by default.
 
     Returns
     -------
@@ -107,7 +111,7 @@ def lv_indices(mask: Cine, *, ed_frame: int, es_frame: int) -> pd.DataFrame:
     known, spacing = _lengths(mask.spacing[:2])
     at_ed = trace_walls(frames[:, ed_frame], spacing)
     tables = [pd.DataFrame(columns=list(INDEX_COLUMNS))]
-    for z in np.flatnonzero(middle_third(ring_slices(at_ed))):
+    for z in np.flatnonzero(middle_third(ring_slices(at_ed))) if slices is None else slices:
         walls = trace_walls(frames[z], spacing)
         placed = orientation(mask.affine, walls.mean_septum, at_ed.mean_septum)
         values = _indices(frames[z], walls, spacing, placed) * known

@@ -1,6 +1,6 @@
 """Network architectures; importing the package fills the registry."""
 
-from cmrseg.models import fastai_unet, light3d, light_unet
+from cmrseg.models import fastai_unet, light3d, light_unet, quantifiers
 from cmrseg.models.registry import (
     ARCHITECTURES,
     Architecture,
@@ -19,5 +19,6 @@ __all__ = [
     "light3d",
     "light_unet",
     "parameter_groups",
+    "quantifiers",
     "register",
 ]

@@ -53,7 +53,7 @@ class TrainDefaults:
         Largest norm of the gradient; 0 for no limit.
     size
         Training image size in pixels.
-    pixel_mm, resize
+    pixel_mm, resize, grey, low_percentile, high_percentile
         How images are brought to the network's grid, see `cmrseg.preprocess.Preprocessing`.
     """
 
@@ -68,6 +68,9 @@ class TrainDefaults:
     size: int
     pixel_mm: float | None
     resize: str = "pixel_mm"
+    grey: str = "percentiles"
+    low_percentile: float = 0.5
+    high_percentile: float = 99.5
 
 
 # Ankenbrand et al. 2021, II.C.1 and II.D; all their transfers to 7T have 8 images per batch.

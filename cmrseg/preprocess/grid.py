@@ -183,6 +183,9 @@ def _grey_range(array: np.ndarray, spec: Preprocessing) -> tuple[float | np.ndar
         low, high = (limit(axis=(0, 1), keepdims=True) for limit in (array.min, array.max))
         is_8_bit = low.min() >= 0 and high.max() <= 255 and not np.any(array % 1)
         return (0, 255) if is_8_bit else (low, high)
+    if spec.grey == "slice_percentiles":
+        limits = [spec.low_percentile, spec.high_percentile]
+        return tuple(np.percentile(array, limits, axis=(0, 1), keepdims=True))
     flat = array.ravel(order="K")  # in memory order: numpy would copy a transposed array slowly
     low, high = np.percentile(flat, [spec.low_percentile, spec.high_percentile])
     return float(low), float(high)

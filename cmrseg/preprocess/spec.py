@@ -12,7 +12,7 @@ MOST_ENLARGED = 25  # pixels of a model in one of the image
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_SD = (0.229, 0.224, 0.225)
 RESIZE = ("pixel_mm", "longer_side")
-GREY = ("percentiles", "png")
+GREY = ("percentiles", "slice_percentiles", "png")
 
 
 @dataclass(frozen=True)
@@ -37,9 +37,10 @@ class Preprocessing:
         ``size`` pixels, whatever they measure, and pads the shorter one with zeros to a square: the paper's
         way, and that of fastai's ``Resize(size, method="pad", pad_mode="zeros")``.
     grey
-        ``percentiles`` scales the whole study. ``png`` is the way of the paper's images: whole numbers from
-        0 to 255 are divided by 255, and of anything else each slice is stretched from its smallest to its
-        largest value over these numbers first, as med2image writes PNG files.
+        ``percentiles`` scales the whole study, ``slice_percentiles`` every slice by itself. ``png`` is the
+        way of the paper's images: whole numbers from 0 to 255 are divided by 255, and of anything else each
+        slice is stretched from its smallest to its largest value over these numbers first, as med2image
+        writes PNG files.
 
     References
     ----------

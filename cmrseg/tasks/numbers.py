@@ -58,6 +58,14 @@ class Numbers(ABC):
         """The masks themselves."""
         return masks
 
+    def numbers(self, catalog: Catalog) -> pd.DataFrame | None:
+        """Masks tell all."""
+        return None
+
+    def powers(self, labels: Sequence[str]) -> np.ndarray:
+        """None: numbers that are made of augmented masks follow these."""
+        return np.zeros(0, np.float32)
+
     @abstractmethod
     def target(self, masks: Tensor) -> Tensor:
         """The numbers of images with these masks of class numbers; a task says what they are."""

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from cmrseg.labels import near_matches
 
 if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
     from fastai.learner import Metric
     from torch import Tensor, nn
 
@@ -91,6 +93,16 @@ class Task(Protocol):
 
         The masks are ``(n, h, w)`` in class numbers, the places subject, frame and slice of each.
         """
+
+    def numbers(self, catalog: Catalog) -> pd.DataFrame | None:
+        """Numbers of images that are known before these are augmented; None where masks tell all.
+
+        Columns subject, frame, slice and then the numbers; only images in it are learnt from. Augmentations
+        scale them with their images, and they are the targets in place of `target`.
+        """
+
+    def powers(self, labels: Sequence[str]) -> np.ndarray:
+        """How every one of these numbers grows with lengths in the image: 2 of an area, 1 of a length."""
 
     def target(self, masks: Tensor) -> Tensor:
         """What the network should answer for images with these masks of class numbers.

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from cmrseg.data.augment import AUGMENTATIONS
 from cmrseg.io.settings import read_json, read_toml, record, told_of
 from cmrseg.labels import near_matches, parse_structures
 from cmrseg.models import check_arguments
@@ -109,6 +110,13 @@ class TrainConfig:
             raise ValueError(f"there are no ImageNet weights for {architecture.name}; leave --imagenet out")
         if self.structures and self.structures != parse_structures(",".join(self.structures)):
             raise ValueError(f"structures must be some of LV, MYO, RV, in this order, got {self.structures}")
+        task = get_task(architecture.task)
+        if task.powers(task.labels(())).size and not self.recipe.images.scales_numbers:
+            able = ", ".join(name for name, each in AUGMENTATIONS.items() if each.scales_numbers)
+            raise ValueError(
+                f"{self.recipe.augmentation} changes sizes in the image and not the numbers that "
+                f"{architecture.name} learns; use {able}"
+            )
         if self.weights not in WEIGHTS:
             raise ValueError(
                 f"weights must be {', '.join(WEIGHTS[:-1])} or {WEIGHTS[-1]}, got '{self.weights}'"
@@ -183,6 +191,9 @@ def train_config(recipe: str | Recipe, options: TrainOptions | None = None) -> T
             size=recipe.size or defaults.size,
             rgb=architecture.rgb,
             resize=defaults.resize,
+            grey=defaults.grey,
+            low_percentile=defaults.low_percentile,
+            high_percentile=defaults.high_percentile,
         ),
         schedule=defaults.base,
         arguments=dict(architecture.arguments),

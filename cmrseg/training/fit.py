@@ -114,6 +114,7 @@ def train(
     """
     _check_apart(data, out)
     listener = listener or Listener()
+    get_task(config.recipe.network.task).loss(config.recipe.loss)  # a wrong one is told before data are read
     given = {"command": "train", "data": _places(data)}
     chosen, table = _confidence_set(config, confidence, listener)
     given |= table | told_of_subset(config)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from itertools import accumulate
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -50,6 +51,9 @@ class TrainingImages:
         Name of the data set of every row where there are several; empty where there is one.
     known
         Structures that the label scheme of every row tells something about; empty: all.
+    numbers
+        What is to be answered for every row, and the power of the length that each number grows with,
+        ``float32`` ``(n, 2, k)``; None where the masks tell it.
     """
 
     images: Tensor
@@ -59,6 +63,7 @@ class TrainingImages:
     problems: tuple[Problem, ...] = ()
     data_sets: tuple[str, ...] = ()
     known: tuple[tuple[Label, ...], ...] = ()
+    numbers: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.masks)
@@ -146,7 +151,25 @@ class TrainingImages:
             places=tuple(self.places[row] for row in rows),
             data_sets=tuple(self.data_sets[row] for row in rows if self.data_sets),
             known=tuple(self.known[row] for row in rows if self.known),
+            numbers=None if self.numbers is None else self.numbers[rows],
         )
+
+    def with_numbers(self, table: pd.DataFrame, powers: np.ndarray) -> TrainingImages:
+        """The rows of which numbers are known, with these.
+
+        Parameters
+        ----------
+        table
+            Columns subject, frame, slice and then the numbers.
+        powers
+            Of every number: 2 grows as an area does, 1 as a length, 0 stays.
+        """
+        places = list(table[["subject", "frame", "slice"]].itertuples(index=False, name=None))
+        values = dict(zip(places, table.iloc[:, 3:].to_numpy(np.float32), strict=True))
+        chosen = self.only(values.keys())
+        found = np.array([values[place] for place in chosen.places], np.float32).reshape(-1, len(powers))
+        both = np.stack([found, np.broadcast_to(np.float32(powers), found.shape)], axis=1)
+        return replace(chosen, numbers=torch.from_numpy(both))
 
 
 def join_images(parts: Mapping[str, TrainingImages]) -> TrainingImages:
@@ -159,6 +182,7 @@ def join_images(parts: Mapping[str, TrainingImages]) -> TrainingImages:
     """
     if len(parts) == 1:
         return next(iter(parts.values()))
+    numbers = [part.numbers for part in parts.values() if part.numbers is not None]
     offsets = accumulate((len(part.images) for part in parts.values()), initial=0)
     return TrainingImages(
         images=torch.cat([part.images for part in parts.values()]),
@@ -177,6 +201,7 @@ def join_images(parts: Mapping[str, TrainingImages]) -> TrainingImages:
             for problem in part.problems
         ),
         data_sets=tuple(name for name, part in parts.items() for _ in part.places),
+        numbers=torch.cat(numbers) if numbers else None,
     )
 
 

@@ -7,7 +7,7 @@ from itertools import groupby
 
 import numpy as np
 import torch
-from fastai.torch_core import TensorImage, TensorMask
+from fastai.torch_core import TensorBase, TensorImage, TensorMask
 from jaxtyping import Float
 from torch.nn.functional import pad
 
@@ -17,8 +17,12 @@ from cmrseg.training.images import TrainingImages
 Item = tuple[TensorImage, TensorMask]
 
 
+class TensorNumbers(TensorBase):
+    """Numbers of an image and the powers of the length that they grow with, ``(2, k)``."""
+
+
 class Slices:
-    """Indexable pairs of a slice with its neighbours ``(c, h, w)`` and its mask ``(h, w)``.
+    """Indexable pairs of a slice with its neighbours ``(c, h, w)`` and its mask ``(h, w)``, and its numbers.
 
     Parameters
     ----------
@@ -34,9 +38,10 @@ class Slices:
     def __len__(self) -> int:
         return len(self.data)
 
-    def __getitem__(self, row: int) -> Item:
+    def __getitem__(self, row: int) -> tuple[TensorBase, ...]:
         image = self.data.images[self.data.neighbours[row]]
-        return TensorImage(image), TensorMask(self.data.masks[row])
+        pair = TensorImage(image), TensorMask(self.data.masks[row])
+        return pair if self.data.numbers is None else (*pair, TensorNumbers(self.data.numbers[row].clone()))
 
     def weights(self, of_rows: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
         """Weights of the items from those of all slices."""

@@ -16,7 +16,7 @@ from fastai.callback.data import WeightedDL
 from fastai.data.core import DataLoaders, TfmdDL
 from fastai.torch_core import TensorImage, TensorMask
 from fastai.vision.augment import IntToFloatTensor
-from fasttransform import DisplayedTransform
+from fasttransform import DisplayedTransform, ItemTransform
 from torch import Tensor
 
 from cmrseg.models.device import default_device
@@ -24,7 +24,7 @@ from cmrseg.preprocess import DIVISOR, Preprocessing, neighbour_table, normalise
 from cmrseg.tasks import Task, get_task
 from cmrseg.training.config import TrainConfig
 from cmrseg.training.images import TrainingImages
-from cmrseg.training.items import ITEMS, pad_stacks
+from cmrseg.training.items import ITEMS, TensorNumbers, pad_stacks
 from cmrseg.training.sampling import sampling_weights
 
 
@@ -40,6 +40,18 @@ class Targets(DisplayedTransform):
     def encodes(self, masks: TensorMask) -> Tensor:
         """Targets of a batch."""
         return self.task.target(masks)
+
+
+class NumbersOnly(ItemTransform):
+    """Numbers that stand beside images and masks, as the targets."""
+
+    order = 97
+
+    def encodes(self, batch):  # type hints would be taken for dispatch
+        """Of a batch with numbers, images and numbers; any other as it is."""
+        images, *masks, numbers = batch
+        known = isinstance(numbers, TensorNumbers)
+        return (images, numbers.as_subclass(torch.Tensor)[:, 0]) if known else (images, *masks, numbers)
 
 
 class NormaliseInput(DisplayedTransform):
@@ -93,7 +105,8 @@ def make_loaders(
     """
     network = config.recipe.network
     dims, task = network.dims, get_task(network.task)
-    plain = [IntToFloatTensor(), Targets(task), NormaliseInput(config.preprocessing, dims=dims)]
+    closing = [Targets(task), NormaliseInput(config.preprocessing, dims=dims)]
+    plain = [IntToFloatTensor(), NumbersOnly(), *closing]
     training, validation = ITEMS[dims](train, split_idx=0), ITEMS[dims](valid, split_idx=1)
     augmented = [*config.recipe.images.transforms(config.preprocessing.size), *plain]
     weights = sampling_weights(train, config)

@@ -186,13 +186,15 @@ def _schemes(data: Sequence[Path], labels: str | None) -> list[str | None]:
 
 
 def _images(catalog: Catalog, split: str, config: TrainConfig, listener: Listener) -> TrainingImages:
-    """The images of one split of one data set."""
-    return read_training_images(
-        catalog.select([split]),
-        config.preprocessing,
-        field_px=field_size(config),
-        progress=listener.read,
+    """The images of one split of one data set, with the numbers that the task knows of them."""
+    chosen, task = catalog.select([split]), get_task(config.recipe.network.task)
+    numbers = task.numbers(chosen)  # before the images, which take longer
+    images = read_training_images(
+        chosen, config.preprocessing, field_px=field_size(config), progress=listener.read
     )
+    if numbers is None:
+        return images
+    return images.with_numbers(numbers, task.powers(list(numbers.columns[3:])))
 
 
 def _with_classes(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -11,12 +12,14 @@ import pandas as pd
 from cmrseg.data.catalog import Catalog, read_catalog
 from cmrseg.evaluation import Evaluation, evaluate_masks
 from cmrseg.evaluation.masks_report import compact_summary, pick_examples
+from cmrseg.evaluation.numbers import evaluate_numbers
 from cmrseg.evaluation.verdict import Change, Verdict, compare, verdict
 from cmrseg.io.atomic import atomic_path, write_table
 from cmrseg.io.in_use import works_in
 from cmrseg.metrics.registry import RUN, shown_in
 from cmrseg.predict import predict
 from cmrseg.report.write import write
+from cmrseg.tasks import get_task
 from cmrseg.training import fit
 from cmrseg.training.config import TrainConfig, transfer_config
 from cmrseg.training.fit import TrainingRun
@@ -24,6 +27,7 @@ from cmrseg.training.log import Listener
 from cmrseg.training.options import TrainOptions
 from cmrseg.training.report import before_after_table, training_report
 from cmrseg.zoo.manifest import resolve
+from cmrseg.zoo.model_file import read_spec
 from cmrseg.zoo.resolved import ModelName, ResolvedModel
 
 BASE_FILE = "base.safetensors"
@@ -41,6 +45,8 @@ def train(
 ) -> TrainingRun:
     """`cmrseg.training.fit.train` with the same parameters, then ``report.html``."""
     run = fit.train(config, data, out, resume=resume, listener=listener, confidence=confidence)
+    if gives_numbers(config):
+        return _told_of_numbers(run)
     evaluation = evaluate_model(run, run.model_file, out / "validation")
     table = compact_summary(evaluation.summary, shown_in(RUN))
     tables = {"Validation subjects": table}
@@ -87,6 +93,8 @@ def finetune(  # noqa: PLR0913 - what a person may say
     run = fit.finetune(base, data, out, config=config, resume=resume, listener=listener)
     with atomic_path(out / BASE_FILE) as temporary:
         shutil.copyfile(base.path, temporary)
+    if gives_numbers(config):
+        return _told_of_numbers(run)
     before = evaluate_model(run, base, out / "validation_base")
     tuned = resolve(run.model_file)
     after = evaluate_model(run, tuned, out / "validation")
@@ -97,6 +105,22 @@ def finetune(  # noqa: PLR0913 - what a person may say
     told = training_report(out, examples=pick_examples(after), tables=tables, verdict=found.text)
     write(told, out)
     return run
+
+
+def gives_numbers(config: TrainConfig) -> bool:
+    """Whether the network answers numbers of images, of which there are no masks to compare."""
+    return get_task(config.recipe.network.task).gives == "numbers"
+
+
+def _told_of_numbers(run: TrainingRun) -> TrainingRun:
+    """The report of a run with the mean errors of what its model answers of the validation subjects."""
+    spec, catalog, out = read_spec(run.model_file), run.catalog.select(["val"]), run.out / "validation"
+    predict(catalog, out, model=run.model_file)
+    metrics, problems = evaluate_numbers(out, catalog, get_task(spec.task), spec.labels)
+    table = metrics.groupby("structure", sort=False)["value"].agg(["mean", "std", "count"]).reset_index()
+    table.columns = ["number", "mean absolute error", "sd over volumes", "volumes"]
+    write(training_report(run.out, examples=(), tables={"Validation subjects": table}), run.out)
+    return replace(run, problems=(*run.problems, *problems))
 
 
 def _verdict(

@@ -11,6 +11,7 @@ from cmrseg.labels import STRUCTURES, Label
 from cmrseg.tasks.task import register_task
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor, nn
 
     from cmrseg.cine import Cine
@@ -66,6 +67,16 @@ class SegmentationTask:
     def prepare(self, masks: Tensor, places: Sequence[tuple[str, int, int]]) -> Tensor:
         """The masks themselves."""
         return masks
+
+    def numbers(self, catalog: Catalog) -> None:
+        """Masks tell all."""
+        return None
+
+    def powers(self, labels: Sequence[str]) -> np.ndarray:
+        """None."""
+        import numpy as np
+
+        return np.zeros(0, np.float32)
 
     def target(self, masks: Tensor) -> Tensor:
         """The masks themselves."""

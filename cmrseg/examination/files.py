@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from cmrseg.parallel import Threads
 from cmrseg.problems import DataError, Problem
 from cmrseg.report.cine_pictures import overlay_figure, write_animation
 from cmrseg.report.figures import png_bytes
+from cmrseg.report.flags import Flag
 from cmrseg.report.html import Picture
 from cmrseg.report.segments_figure import segments_figure
 
@@ -123,10 +124,16 @@ def _tables(analysis: Findings, folder: Path) -> Iterator[Step]:
         "indices": analysis.indices,
         "segments": analysis.segments,
         "sensitivity": analysis.sensitivity,
-        "flags": pd.DataFrame([vars(f) for f in analysis.flags], columns=["level", "check", "reason"]),
+        "flags": flag_table(analysis.flags),
     }
     for name, table in tables.items():
         yield name, lambda name=name, table=table: write_table(table, folder / f"{name}.csv")
+
+
+def flag_table(flags: Sequence[Flag]) -> pd.DataFrame:
+    """Checks as in ``flags.csv``; slice and frame are empty where a check is of no one place."""
+    table = pd.DataFrame([vars(flag) for flag in flags], columns=[f.name for f in fields(Flag)])
+    return table.astype({"slice": "Int64", "frame": "Int64"})
 
 
 def _dicom(analysis: Findings, folder: Path, dicom: DicomSources) -> Sequence[Step]:

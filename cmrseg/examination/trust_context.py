@@ -48,6 +48,8 @@ def steady_under_flips(study: TrustInput) -> Flag | None:
         f"masks of flipped images agree by a Dice of {mean:.3f} on average (usual: from "
         f"{1 - usual.amber / 100:.3f}) and of {worst['dice']:.2f} in the worst mid slice ({place}; usual: "
         f"from {1 - least.amber / 100:.2f}).",
+        int(worst["slice"]),
+        int(worst["frame"]),
     )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from cmrseg.cine import CYCLE_MS
 from cmrseg.examination.findings import ONE_BEAT
 from cmrseg.examination.trust_input import ES_TIME, LEVELS, LIMITS, TrustInput
+from cmrseg.examination.trust_mask import incomplete_right_ventricle
 from cmrseg.labels import Label
 from cmrseg.metrics.plausibility import (
     count_minima,
@@ -28,18 +29,20 @@ def smooth_curves(study: TrustInput) -> Flag | None:
     curves = {s: study.curve(s) for s in (Label.LV, Label.RV) if study.curve(s).any()}
     if not study.has_curve or not curves:
         return None
-    levels, said = [], []
+    levels, said, frames = [], [], []
     for structure, curve in curves.items():
         deviation = curve_deviation(curve)
         frame = int(np.abs(deviation).argmax())
         levels.append(LIMITS[f"{structure.name} curve"].level(abs(deviation[frame])))
+        frames.append(frame)
         said.append(
             f"the {structure.name} is {abs(deviation[frame]):.1f} % of its EDV "
             f"{'above' if deviation[frame] > 0 else 'below'} the smoothed curve in frame {frame} "
             f"({LIMITS[f'{structure.name} curve'].usual})"
         )
     worst = max(levels, key=LEVELS.index)
-    return Flag(worst, "smooth volume curve", f"at most, {' and '.join(said)}.")
+    frame = frames[levels.index(worst)]
+    return Flag(worst, "smooth volume curve", f"at most, {' and '.join(said)}.", frame=frame)
 
 
 def one_contraction(study: TrustInput) -> Flag | None:
@@ -102,6 +105,7 @@ def time_of_es(study: TrustInput) -> Flag | None:
         "time of end-systole",
         f"end-systole (frame {study.es}) comes {100 * share:.0f} % of the cycle after end-diastole "
         f"(frame {study.ed}); usual are {100 * low:.0f} to {100 * high:.0f} %.",
+        frame=study.es,
     )
 
 
@@ -121,11 +125,17 @@ def steady_mass(study: TrustInput) -> Flag | None:
         said = f"differs by {percent:.0f} % between ED and ES ({limit.usual}; {both})"
     level = limit.level(percent)
     end = "" if level == "green" else "; muscle keeps its volume"
-    return Flag(level, "steady myocardial mass", f"the volume of the myocardium {said}{end}.")
+    name = "steady myocardial mass"
+    return Flag(level, name, f"the volume of the myocardium {said}{end}.", frame=study.es)
 
 
 def equal_stroke_volumes(study: TrustInput) -> Flag | None:
-    """Whether both ventricles eject the same."""
+    """Whether both ventricles eject the same, as they do without a leaking valve or a shunt.
+
+    Where the stack does not hold the whole RV that cannot be told, and what was not checked is not green. The
+    limit is that of healthy hearts, see ``benchmarks/stroke_volumes.tsv``; disease is beyond it too, so it is
+    never red.
+    """
     left, right = study.curve(Label.LV), study.curve(Label.RV)
     if study.ed == study.es or not left.any() or not right.any():
         return None
@@ -134,7 +144,11 @@ def equal_stroke_volumes(study: TrustInput) -> Flag | None:
     limit = LIMITS["stroke volumes"]
     voxels = np.prod(study.mask.spacing) / 1000
     shown = [f"{s * voxels:.0f} ml" if np.isfinite(voxels) else f"{s:.0f} voxels" for s in strokes]
-    level = limit.level(percent)
+    level, lost = limit.level(percent), incomplete_right_ventricle(study)
     end = ": a leaking valve, a shunt or a wrong mask" if level != "green" else ""
     said = f"LV {shown[0]}, RV {shown[1]}, {percent:.0f} % apart ({limit.usual}){end}"
-    return Flag(level, "equal stroke volumes", f"{said}.")
+    if lost is None:
+        return Flag(level, "equal stroke volumes", f"{said}.", frame=study.es)
+    why, place = lost
+    said = f"{said}; in doubt, because {why}"
+    return Flag("amber", "equal stroke volumes", f"{said}.", place, study.es)

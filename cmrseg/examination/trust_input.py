@@ -65,7 +65,10 @@ LIMITS: Mapping[str, Limit] = MappingProxyType(
         "minima": Limit(1, 2),
         "mass over the cycle": Limit(11.0, 16.0),  # sd over mean in %
         "mass at ED and ES": Limit(30.0, 38.0),  # difference over mean in %
-        "stroke volumes": Limit(80.0),  # difference over mean in %; disease does that too, so never red
+        # Difference over mean in % (benchmarks/stroke_volumes.tsv): readers' masks of healthy hearts, which
+        # eject the same on both sides, are within 40 % in 19 of 20. Disease does that too, so never red.
+        "stroke volumes": Limit(40.0),
+        "RV at the end of the stack": Limit(50.0),  # % of the largest slice at ES, as that of the LV
         "disagreement": Limit(3.5, 6.0),  # % of Dice that is lost, mean by pixels
         "worst disagreement": Limit(20.0, 27.0),  # the same of the worst mid slice
     }

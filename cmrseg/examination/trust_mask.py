@@ -13,6 +13,7 @@ from cmrseg.report.flags import Flag
 
 _PARTS = {"LV": (Label.LV,), "wall": (Label.LV, Label.MYO), "RV": (Label.RV,)}
 _NAMES = {"LV": "LV", "wall": "LV with its wall", "RV": "RV"}
+MISSING_AT_BASE = 2  # basal slices without RV: one is missing in many contoured hearts
 _LITTLE_RV = 0.1  # of the largest slice's area
 
 
@@ -23,7 +24,7 @@ def structures_found(study: TrustInput) -> Flag:
     lost = {s: where for s, where in missing.items() if where.size}
     if lost:
         said = "; ".join(f"no {s.name} in {w.size} of {frames} frames ({_some(w)})" for s, w in lost.items())
-        return Flag("red", name, f"{said}.")
+        return Flag("red", name, f"{said}.", frame=int(next(iter(lost.values()))[0]))
     known = ", ".join(s.name for s in missing)
     return Flag("green", name, f"{known} found in every one of {frames} frames.")
 
@@ -42,13 +43,14 @@ def whole_pieces(study: TrustInput) -> Flag | None:
     if not broken.fault.any():
         return Flag("green", "pieces and holes", "every structure is one piece without holes in every image.")
     images = np.count_nonzero(broken.fault)
-    worst = np.unravel_index(broken.fault.argmax(), broken.fault.shape)
+    worst = tuple(map(int, np.unravel_index(broken.fault.argmax(), broken.fault.shape)))
     return Flag(
         level,
         "pieces and holes",
         f"{percent:.2g} % of the {_NAMES[part]} are loose pieces or holes "
         f"({LIMITS[f'{part} pieces'].usual}), in {images} of {np.count_nonzero(broken.pixels)} images; most "
         f"in {_place(worst)} ({broken.loose[worst]} loose pixels, {broken.holes[worst]} in holes).",
+        *worst,
     )
 
 
@@ -57,7 +59,8 @@ def closed_ring(study: TrustInput) -> Flag | None:
     if Label.MYO not in study.structures or not study.inner_slices.any():
         return None
     exposed = np.where(study.inner_slices, 100 * exposed_share(study.labels), 0.0)
-    worst, images = np.unravel_index(exposed.argmax(), exposed.shape), np.count_nonzero(exposed)
+    worst = tuple(map(int, np.unravel_index(exposed.argmax(), exposed.shape)))
+    images = np.count_nonzero(exposed)
     if not images:
         return Flag("green", "LV inside myocardium", "the ring is closed in every mid slice.")
     total = np.count_nonzero(study.inner_slices)
@@ -66,6 +69,7 @@ def closed_ring(study: TrustInput) -> Flag | None:
         "LV inside myocardium",
         f"the ring is open in {images} of {total} mid images ({LIMITS['open ring'].usual}); most in "
         f"{_place(worst)}, where {exposed[worst]:.0f} % of the LV's outline touch no myocardium.",
+        *worst,
     )
 
 
@@ -83,6 +87,7 @@ def no_gaps(study: TrustInput) -> Flag | None:
         "slices left out",
         f"{names} missing in {images} {_plural('image', images)} between slices that show it, first in "
         f"{_place(where)}.",
+        *map(int, where),
     )
 
 
@@ -102,6 +107,8 @@ def base_covered(study: TrustInput) -> Flag | None:
         name,
         f"the LV in slice {base}, where the stack ends, is at end-systole {percent:.0f} % as large as in the "
         f"largest slice ({LIMITS['base'].usual}){end}.",
+        base,
+        study.es,
     )
 
 
@@ -113,16 +120,40 @@ def right_ventricle_at_base(study: TrustInput) -> Flag | None:
     left, right = (study.areas[label][:, study.ed] for label in (Label.LV, Label.RV))
     if study.ends is None or not right.any():
         return None
-    slices = np.flatnonzero(left)
-    basal = (slices if study.ends[0] < study.ends[1] else slices[::-1])[: len(slices) // 2]
-    without = [int(z) for z in basal if right[z] < _LITTLE_RV * right.max()]
+    basal, without = _basal_slices(left, right, study.ends)
     name = "RV at the base"
-    if len(without) < 2:
+    if len(without) < MISSING_AT_BASE:
         return Flag("green", name, f"the RV is missing in {len(without)} of the {len(basal)} basal slices.")
     told = ", ".join(map(str, without))
-    return Flag(
-        "amber", name, f"slices {told} show LV but hardly any RV at end-diastole: RV volumes are too small."
-    )
+    said = f"slices {told} show LV but hardly any RV at end-diastole: RV volumes are too small."
+    return Flag("amber", name, said, without[0], study.ed)
+
+
+def _basal_slices(left: np.ndarray, right: np.ndarray, ends: tuple[int, int]) -> tuple[list[int], list[int]]:
+    """Slices of the basal half of the LV, and those of them that show hardly any RV, from pixels ``(z,)``."""
+    slices = np.flatnonzero(left)
+    basal = [int(z) for z in (slices if ends[0] < ends[1] else slices[::-1])[: len(slices) // 2]]
+    return basal, [z for z in basal if right[z] < _LITTLE_RV * right.max()]
+
+
+def incomplete_right_ventricle(study: TrustInput) -> tuple[str, int] | None:
+    """Why a stack does not hold the whole RV, and in which slice that shows; None where it seems to.
+
+    The RV is lost at the base of the mask, or the stack ends inside of it: at end-systole, when the base has
+    moved towards the apex, its last slice still shows much RV.
+    """
+    left, right = (study.areas[label][:, study.ed] for label in (Label.LV, Label.RV))
+    if study.ends is None or not right.any():
+        return None
+    _, without = _basal_slices(left, right, study.ends)
+    if len(without) >= MISSING_AT_BASE:
+        return f"slices {', '.join(map(str, without))} show LV but hardly any RV", without[0]
+    edge = 0 if study.ends[0] < study.ends[1] else len(right) - 1
+    at_es = study.areas[Label.RV][:, study.es]
+    percent = 100 * at_es[edge] / max(at_es.max(), 1)
+    if LIMITS["RV at the end of the stack"].level(percent) == "green":
+        return None
+    return f"at end-systole the stack ends in the RV (slice {edge}, {percent:.0f} % of its largest)", edge
 
 
 def apex_covered(study: TrustInput) -> Flag | None:
@@ -140,6 +171,8 @@ def apex_covered(study: TrustInput) -> Flag | None:
         "apex covered",
         f"the most apical LV at end-diastole, in slice {apex}, is {percent:.0f} % as large as in the "
         f"largest slice ({LIMITS['apex'].usual}), {beyond}{end}.",
+        apex,
+        study.ed,
     )
 
 

@@ -26,11 +26,21 @@ class Flag:
         What was checked, a few words.
     reason
         What was found, one sentence with the numbers that led to the level.
+    slice, frame
+        Where it shows, counted from 0 in the file; None where it is not of one slice or frame.
     """
 
     level: Level
     check: str
     reason: str
+    slice: int | None = None
+    frame: int | None = None
+
+    @property
+    def place(self) -> str:
+        """Where it shows, in words; empty where it is of no one place."""
+        parts = (("slice", self.slice), ("frame", self.frame))
+        return ", ".join(f"{name} {number}" for name, number in parts if number is not None)
 
 
 def worst_first(flags: Sequence[Flag]) -> list[Flag]:

@@ -27,7 +27,7 @@ from tests.report.browser import Browser
 
 FLAGS = (
     Flag("green", "Components", "All in one piece."),
-    Flag("red", "Mass", "It changes by 34 %."),
+    Flag("red", "Mass", "It changes by 34 %.", 3, 2),
     Flag("amber", "Base", "It may be missing."),
 )
 SETTLED = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true))))"
@@ -201,6 +201,56 @@ def test_wheel_goes_through_slices(page):
     before = page.js("document.getElementById('slice').value")
     page.wheel(centre(page, "stage"), 120)
     page.until(f"Number(document.getElementById('slice').value) === {before} + 1")
+
+
+def said(browser, name: str) -> str:
+    browser.js(SETTLED)
+    return browser.js(f"document.getElementById('{name}').textContent")
+
+
+@pytest.mark.parametrize("target", [".flags .red", ".flags .red .go"], ids=["check", "button"])
+def test_click_on_a_check_goes_to_its_slice_and_phase(page, target):
+    page.press("m")
+    page.js(f"document.querySelector('{target}').click()")
+    assert "z = 3 in the file" in said(page, "corner-left")
+    assert "frame 2 in the file" in said(page, "corner-right")
+    assert page.js("document.getElementById('mosaic').getAttribute('aria-pressed')") == "false"
+
+
+def test_a_check_of_no_one_place_has_no_button(page):
+    assert page.js("document.querySelectorAll('.go').length") == 1
+
+
+def test_zoom_enlarges_and_r_takes_it_back(page):
+    before = pixels(page)
+    page.press("+")
+    larger = pixels(page)
+    assert larger != before
+    page.js("document.getElementById('zoom-in').click()")
+    assert pixels(page) != larger
+    page.press("r")
+    assert pixels(page) == before
+    assert page.js("document.getElementById('zoom-out').disabled")
+
+
+def test_what_is_zoomed_is_moved_and_keeps_its_window(page):
+    page.press("+")
+    before, window = pixels(page), said(page, "corner-low")
+    x, y = centre(page, "stage")
+    page.call("Input.dispatchMouseEvent", type="mousePressed", x=x, y=y, button="left", modifiers=8)
+    page.call("Input.dispatchMouseEvent", type="mouseMoved", x=x - 60, y=y - 30, button="left", buttons=1)
+    page.call("Input.dispatchMouseEvent", type="mouseReleased", x=x - 60, y=y - 30, button="left")
+    assert pixels(page) != before
+    assert said(page, "corner-low") == window
+
+
+def test_the_wheel_with_control_zooms_and_keeps_the_slice(page):
+    before, slice_before = pixels(page), said(page, "slice-said")
+    x, y = centre(page, "stage")
+    page.call("Input.dispatchMouseEvent", type="mouseWheel", x=x, y=y, deltaX=0, deltaY=-100, modifiers=2)
+    page.until("!document.getElementById('zoom-out').disabled")
+    assert pixels(page) != before
+    assert said(page, "slice-said") == slice_before
 
 
 def test_dragging_on_the_image_sets_window_and_level_and_r_resets_them(page):

@@ -43,6 +43,7 @@ function makeSlices(data) {
     context.fillRect(0, 0, canvas.width, canvas.height);
     fillShades(look);
     const boxes = tiling(canvas.width, canvas.height, shown);
+    if (shown.length === 1 && look.zoom > 1) enlarge(boxes[0], canvas, look);
     for (const box of boxes) {
       drawImage(context, phase, box);
       if (look.overlay && outline) drawMask(context, phase, box, look, ratio);
@@ -72,6 +73,15 @@ function makeSlices(data) {
     return shown.map((slice, i) => ({
       slice, x: left + (i % columns) * wide, y: top + Math.floor(i / columns) * tall, wide, tall,
     }));
+  }
+
+  /** The slice larger than the canvas, whose middle shows a point of it; its edges do not come inside. */
+  function enlarge(box, canvas, look) {
+    const wide = box.wide * look.zoom, tall = box.tall * look.zoom;
+    const at = (size, length, part) => (
+      length <= size ? (size - length) / 2 : Math.min(0, Math.max(size - length, size / 2 - part * length))
+    );
+    Object.assign(box, { x: at(canvas.width, wide, look.x), y: at(canvas.height, tall, look.y), wide, tall });
   }
 
   function drawImage(context, phase, box) {

@@ -7,11 +7,13 @@
   const window0 = {
     level: (data.window[0] + data.window[1]) / 2, width: Math.max(2, data.window[1] - data.window[0]),
   };
+  const zoom0 = { zoom: 1, x: 0.5, y: 0.5 }; // x and y: which point of the slice is in the middle, in parts
   const view = {
     phase: data.ed, slice: Math.floor(count / 2), playing: false, mosaic: false, overlay: true, filled: false,
-    opacity: 0.85, shown: { LV: true, MYO: true, RV: true }, ...window0,
+    opacity: 0.85, shown: { LV: true, MYO: true, RV: true }, ...window0, ...zoom0,
   };
   const curvesShown = { LV: true, MYO: false, RV: data.curve.series[2].points.some(Boolean) };
+  const MOST_ZOOM = 8, ZOOM_STEP = 1.5;
   const clamp = (value, low, high) => Math.min(high, Math.max(low, value));
 
   // Words.
@@ -41,6 +43,9 @@
     const when = [`Phase ${phase}`, timeOf(view.phase), `frame ${view.phase} in the file`].filter(Boolean);
     $("corner-right").textContent = when.join(view.mosaic ? " · " : "\n");
     stage.classList.toggle("mosaic", view.mosaic);
+    stage.classList.toggle("zoomed", view.zoom > 1 && !view.mosaic);
+    $("zoom-out").disabled = view.zoom <= 1;
+    $("zoom-in").disabled = view.zoom >= MOST_ZOOM;
     canvas.setAttribute("aria-label", `${view.mosaic ? "All slices" : `Slice ${slice}`}, phase ${phase}`);
     $("play-word").textContent = view.playing ? "Pause" : "Play";
     $("play-icon").setAttribute("d", view.playing ? "M3 1.5h3.5v13H3zM9.5 1.5H13v13H9.5z" : "M3 1.5v13l11-6.5z");
@@ -67,6 +72,7 @@
     view.slice = clamp(view.slice, 0, count - 1);
     view.level = clamp(view.level, 0, 255);
     view.width = clamp(view.width, 2, 400);
+    view.zoom = clamp(view.zoom, 1, MOST_ZOOM);
     if (!asked) requestAnimationFrame(redraw);
     asked = true;
   }
@@ -103,21 +109,42 @@
     set({ phase });
   }
 
+  /** Zooms by a factor; the point of the slice that lies under a point of the canvas stays there. */
+  function zoom(factor, px = canvas.width / 2, py = canvas.height / 2) {
+    const [box] = boxes, next = clamp(view.zoom * factor, 1, MOST_ZOOM), grow = next / view.zoom;
+    if (!box) return;
+    const x = px - (px - box.x) * grow, y = py - (py - box.y) * grow;
+    set({ zoom: next, mosaic: false, ...middle(x, y, box.wide * grow, box.tall * grow) });
+  }
+
+  const middle = (x, y, wide, tall) => ({
+    x: clamp((canvas.width / 2 - x) / wide, 0, 1), y: clamp((canvas.height / 2 - y) / tall, 0, 1),
+  });
+
+  function onCanvas(event) {
+    const place = stage.getBoundingClientRect(), ratio = canvas.width / place.width;
+    return [(event.clientX - place.left) * ratio, (event.clientY - place.top) * ratio];
+  }
+
   // Mouse and fingers on the image.
 
   let held = null, turned = 0;
 
   stage.addEventListener("pointerdown", (event) => {
     if (event.button !== 0) return;
-    held = { ...view, x: event.clientX, y: event.clientY, moved: false };
+    const pans = view.zoom > 1 && !view.mosaic && (event.shiftKey || event.pointerType === "touch");
+    held = { ...view, left: event.clientX, top: event.clientY, moved: false, pans, box: boxes[0] };
     stage.setPointerCapture(event.pointerId);
   });
   stage.addEventListener("pointermove", (event) => {
     if (!held) return;
-    const dx = event.clientX - held.x, dy = event.clientY - held.y;
+    const dx = event.clientX - held.left, dy = event.clientY - held.top;
     held.moved ||= Math.hypot(dx, dy) > 4;
     if (!held.moved) return;
-    if (event.pointerType === "touch") go(held.phase + Math.round((dx / stage.clientWidth) * phases));
+    if (held.pans) {
+      const { x, y, wide, tall } = held.box, ratio = canvas.width / stage.clientWidth;
+      set(middle(x + dx * ratio, y + dy * ratio, wide, tall));
+    } else if (event.pointerType === "touch") go(held.phase + Math.round((dx / stage.clientWidth) * phases));
     else set({ width: held.width + dx / 2, level: held.level + dy / 2 });
   });
   stage.addEventListener("pointerup", (event) => {
@@ -127,14 +154,18 @@
   stage.addEventListener("pointercancel", () => (held = null));
 
   function pick(event) {
-    const place = stage.getBoundingClientRect(), ratio = canvas.width / place.width;
-    const x = (event.clientX - place.left) * ratio, y = (event.clientY - place.top) * ratio;
+    const [x, y] = onCanvas(event);
     const box = boxes.find((b) => x >= b.x && x < b.x + b.wide && y >= b.y && y < b.y + b.tall);
     if (box) set({ slice: box.slice, mosaic: false });
   }
 
   stage.addEventListener("wheel", (event) => {
-    if (view.mosaic || event.ctrlKey) return;
+    if (view.mosaic) return;
+    if (event.ctrlKey) {
+      event.preventDefault();
+      zoom(ZOOM_STEP ** clamp(-event.deltaY / 100, -1, 1), ...onCanvas(event));
+      return;
+    }
     turned = turned * event.deltaY > 0 ? turned + event.deltaY : event.deltaY;
     const slice = clamp(view.slice + Math.sign(turned), 0, count - 1);
     if (slice === view.slice) return; // at an end the page scrolls on
@@ -151,7 +182,8 @@
     ArrowUp: () => set({ slice: view.slice - 1 }), ArrowDown: () => set({ slice: view.slice + 1 }),
     " ": () => play(!view.playing), d: () => go(data.ed), s: () => go(data.es),
     o: () => set({ overlay: !view.overlay }), f: () => set({ filled: !view.filled, overlay: true }),
-    m: () => set({ mosaic: !view.mosaic }), r: () => set(window0), "?": () => $("help").showModal(),
+    m: () => set({ mosaic: !view.mosaic }), r: () => set({ ...window0, ...zoom0 }),
+    "+": () => zoom(ZOOM_STEP), "-": () => zoom(1 / ZOOM_STEP), "?": () => $("help").showModal(),
   };
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || $("help").open) return;
@@ -162,7 +194,8 @@
     event.preventDefault();
     action();
   });
-  const clicks = { play: " ", "go-ed": "d", "go-es": "s", mosaic: "m", overlay: "o", reset: "r", "help-button": "?" };
+  const clicks = { play: " ", "go-ed": "d", "go-es": "s", mosaic: "m", overlay: "o", reset: "r", "help-button": "?",
+    "zoom-in": "+", "zoom-out": "-" };
   for (const [id, key] of Object.entries(clicks)) $(id).addEventListener("click", actions[key]);
   const inputs = {
     phase: (value) => go(value - 1), slice: (value) => set({ slice: value - 1 }),
@@ -172,6 +205,21 @@
   for (const [id, act] of Object.entries(inputs)) $(id).addEventListener("input", () => act(Number($(id).value)));
   $("filled").addEventListener("change", actions.f);
   $("speed").addEventListener("change", () => play(view.playing));
+
+  // A click on a check, or on its button, goes to where it shows; a click that selects text does not.
+
+  for (const button of document.querySelectorAll(".go")) {
+    button.closest("li").addEventListener("click", () => {
+      if (!getSelection().isCollapsed) return;
+      const { slice, frame } = button.dataset;
+      play(false);
+      set({
+        mosaic: false, overlay: true, phase: frame === undefined ? view.phase : Number(frame),
+        slice: slice === undefined ? view.slice : data.z.indexOf(Number(slice)),
+      });
+      stage.scrollIntoView({ block: "nearest" });
+    });
+  }
 
   /** Buttons that show and hide structures, each with its colour. */
   function addKeys(place, shown, changed) {
@@ -203,7 +251,7 @@
     const columns = Math.min(count, 6), wide = 1500;
     const tall = Math.ceil((wide / columns / data.aspect) * Math.ceil(count / columns));
     if ($(id).width !== wide || $(id).height !== tall) Object.assign($(id), { width: wide, height: tall });
-    if (slices.has(phase)) slices.draw($(id), phase, every, view, 2);
+    if (slices.has(phase)) slices.draw($(id), phase, every, { ...view, ...zoom0 }, 2);
     $(`${id}-said`).textContent = `${name}: phase ${plainPhase(phase)}; all slices, base first.`;
   }
 

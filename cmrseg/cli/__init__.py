@@ -9,7 +9,20 @@ from typing import Annotated
 
 import typer
 
-from cmrseg.cli import confidence, curate, data, demo, evaluate, finetune, label, predict, study, train, zoo
+from cmrseg.cli import (
+    compare,
+    confidence,
+    curate,
+    data,
+    demo,
+    evaluate,
+    finetune,
+    label,
+    predict,
+    study,
+    train,
+    zoo,
+)
 from cmrseg.cli.console import complain, epilogue, err, show_version
 from cmrseg.cli.interrupt import CODE, Interrupts, leave
 
@@ -40,6 +53,7 @@ app.command("confidence")(confidence.confidence)
 app.command("train")(train.train)
 app.command("finetune")(finetune.finetune)
 app.command("predict")(predict.predict)
+app.command("compare")(compare.compare)
 app.add_typer(study.app, name="study")
 app.add_typer(data.app, name="data")
 app.add_typer(evaluate.app, name="evaluate")

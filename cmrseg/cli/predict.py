@@ -80,6 +80,22 @@ def predict(
         float | None,
         typer.Option(min=20, max=300, help="Beats per minute, for cardiac output.", rich_help_panel=_DICOM),
     ] = None,
+    sex: Annotated[
+        str | None, typer.Option(help="Of the patient, F or M, for --normal-ranges.", rich_help_panel=_DICOM)
+    ] = None,
+    age: Annotated[
+        float | None,
+        typer.Option(min=0, max=120, help="Years, for --normal-ranges.", rich_help_panel=_DICOM),
+    ] = None,
+    normal_ranges: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TABLE",
+            help="Compare the numbers with normal ranges by sex and age, which the report then tells: "
+            "petersen2017 (EF and mass index of the LV, 45 to 74 years) or a table of one's own.",
+            rich_help_panel=_DICOM,
+        ),
+    ] = None,
     series: Annotated[
         str, typer.Option(help="Use these series (numbers, descriptions or UIDs).", rich_help_panel=_DICOM)
     ] = "",
@@ -99,10 +115,12 @@ def predict(
     """Segment cines and single frames; masks come back on the grid of the input.
 
     A DICOM source needs nothing else: each study gets a report with a viewer, volumes and checks, contours
-    and DICOM segmentations. Height, weight and heart rate are those of the headers where they are not given.
+    and DICOM segmentations. Height, weight, heart rate, sex and age are those of the headers where they are
+    not given; sex and age are used for normal ranges alone.
     """
     from cmrseg.curation.rules import Rules, load_rules
     from cmrseg.curation.run import Options as CurationOptions
+    from cmrseg.examination.normal_ranges import load_ranges
     from cmrseg.predict import DEFAULT_MODEL, prediction_options
     from cmrseg.workflows.cines import is_dicom_source
     from cmrseg.workflows.examination import ReportOptions
@@ -124,9 +142,10 @@ def predict(
         chosen = names_of(series)
         found = load_rules(rules) if rules else Rules()
         curation = CurationOptions(rules=found, series=chosen, keep_ids=keep_ids)
-        facts = _facts(height_cm, weight_kg, heart_rate)
-        _predict_examinations(source, out, resolved, splits, ReportOptions(options, curation, facts))
-    elif series or rules or keep_ids or height_cm or weight_kg or heart_rate:
+        facts = _facts(height_cm, weight_kg, heart_rate, sex, age)
+        normal = load_ranges(normal_ranges) if normal_ranges else None
+        _predict_examinations(source, out, resolved, splits, ReportOptions(options, curation, facts, normal))
+    elif any((series, rules, keep_ids, height_cm, weight_kg, heart_rate, sex, age, normal_ranges)):
         raise typer.BadParameter(
             "the source holds no DICOM files; these options are for studies with a report"
         )
@@ -134,11 +153,20 @@ def predict(
         _predict_images(source, out, resolved, splits, options)
 
 
-def _facts(height_cm: float | None, weight_kg: float | None, heart_rate: float | None) -> PatientFacts:
+def _facts(
+    height_cm: float | None,
+    weight_kg: float | None,
+    heart_rate: float | None,
+    sex: str | None,
+    age: float | None,
+) -> PatientFacts:
     """What the user says of the patient."""
     from cmrseg.examination.facts import PatientFacts
 
+    if sex is not None and sex.upper() not in ("F", "M"):
+        raise ValueError(f"--sex is F or M, not '{sex}'")
     told = {
+        "sex": sex and sex.upper(), "age_years": age,
         "height_m": height_cm and height_cm / 100, "weight_kg": weight_kg, "heart_rate_bpm": heart_rate,
     }  # fmt: skip
     return PatientFacts(**{name: value for name, value in told.items() if value is not None})

@@ -75,11 +75,15 @@ def acquisition_of(study: str, slices: Sequence[Slice]) -> Acquisition:
 def person_of(image: DicomImage) -> Person:
     """Sex and age of the patient of an image, from PatientAge or else the dates of birth and examination."""
     told = dict(zip(WHOSE, image.whose, strict=True))
-    sex = told["PatientSex"].strip().upper()
-    age = _told_age(told["PatientAge"])
-    if math.isnan(age):
-        age = _age_between(told["PatientBirthDate"], image.study_date)
-    return Person(sex if sex in SEXES else "", age if 0 <= age <= MAX_AGE_YEARS else math.nan)
+    return person(told["PatientSex"], told["PatientAge"], told["PatientBirthDate"], image.study_date)
+
+
+def person(sex: str, age: str, born: str, examined: str) -> Person:
+    """Sex and age by the texts of a header: PatientSex, PatientAge, PatientBirthDate, StudyDate."""
+    sex, years = sex.strip().upper(), _told_age(age)
+    if math.isnan(years):
+        years = _age_between(born, examined)
+    return Person(sex if sex in SEXES else "", years if 0 <= years <= MAX_AGE_YEARS else math.nan)
 
 
 def field_strength_t(text: str) -> float:

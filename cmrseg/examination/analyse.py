@@ -6,14 +6,22 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 
+from cmrseg.examination.facts import PatientFacts
 from cmrseg.examination.findings import SENSITIVITY_COLUMNS, Findings
 from cmrseg.examination.function import curve_table, function_table, sensitivity_table
+from cmrseg.examination.normal_ranges import NormalRanges, against_ranges, why_none
 from cmrseg.examination.trust import TrustInput, check
 from cmrseg.metrics.indices import lv_indices
 from cmrseg.metrics.segments import aha_segments
 
 
-def analyse(study: str, segmented: TrustInput, *, provenance: Mapping[str, object]) -> Findings:
+def analyse(
+    study: str,
+    segmented: TrustInput,
+    *,
+    provenance: Mapping[str, object],
+    normal: NormalRanges | None = None,
+) -> Findings:
     """Volumes, function, wall and checks of one study.
 
     Parameters
@@ -24,6 +32,8 @@ def analyse(study: str, segmented: TrustInput, *, provenance: Mapping[str, objec
         Image, mask and what is known of them.
     provenance
         Model, version, settings, date.
+    normal
+        Ranges to compare the numbers with.
 
     Returns
     -------
@@ -44,7 +54,14 @@ def analyse(study: str, segmented: TrustInput, *, provenance: Mapping[str, objec
         sensitivity=sensitivity_table(mask, (ed, es)),
         provenance=provenance,
     )
-    return analysis if analysis.has_one_beat else _without_ed_and_es(analysis)
+    analysis = analysis if analysis.has_one_beat else _without_ed_and_es(analysis)
+    return analysis if normal is None else _with_ranges(analysis, segmented.facts, normal)
+
+
+def _with_ranges(analysis: Findings, facts: PatientFacts, normal: NormalRanges) -> Findings:
+    """The analysis with its numbers against normal ranges, or why there are none."""
+    table = against_ranges(analysis.numbers, facts, normal)
+    return replace(analysis, normal=table, not_normal_known=why_none(facts, normal) if table.empty else "")
 
 
 def _without_ed_and_es(analysis: Findings) -> Findings:

@@ -11,12 +11,14 @@ import numpy as np
 import pydicom
 from pydicom.dataset import Dataset
 
+from cmrseg.curation.facts import person
 from cmrseg.io.dicom_header import quiet_pydicom
 from cmrseg.io.dicom_words import known_manufacturer
 
 _TAGS = (
     "PatientSize", "PatientWeight", "HeartRate", "NominalInterval", "MagneticFieldStrength", "Manufacturer",
-    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence", "PatientSex", "PatientAge",
+    "PatientBirthDate", "StudyDate",
 )  # fmt: skip
 _HEIGHT_M, _WEIGHT_KG, _HEART_RATE, _FIELD_T = (0.3, 2.6), (1, 400), (20, 300), (0.01, 25)
 _MS_PER_MIN = 60_000
@@ -32,6 +34,8 @@ class PatientFacts:
         Of the patient, for indexed values and cardiac output.
     field_strength_t, manufacturer
         Of the scanner; the manufacturer under its usual name.
+    sex, age_years
+        ``F``, ``M`` or ``O``, and the age at the examination: for normal ranges only, written nowhere.
     """
 
     height_m: float = math.nan
@@ -39,6 +43,14 @@ class PatientFacts:
     heart_rate_bpm: float = math.nan
     field_strength_t: float = math.nan
     manufacturer: str = ""
+    sex: str = ""
+    age_years: float = math.nan
+
+    @property
+    def of_a_person(self) -> bool:
+        """Whether something is told of one patient, and not of a scanner."""
+        told = (self.height_m, self.weight_kg, self.heart_rate_bpm, self.age_years)
+        return bool(self.sex) or not all(map(math.isnan, told))
 
     @property
     def body_surface_m2(self) -> float:
@@ -92,12 +104,16 @@ def read_facts(files: Iterable[Path], *, cycle_ms: float = math.nan) -> PatientF
 def _facts(header: Dataset) -> PatientFacts:
     """Facts of one header."""
     height = _number(header, "PatientSize")
+    texts = ("PatientSex", "PatientAge", "PatientBirthDate", "StudyDate")
+    whose = person(*(str(header.get(name) or "") for name in texts))
     return PatientFacts(
         height_m=_within(height / 100 if height > _HEIGHT_M[1] else height, _HEIGHT_M),
         weight_kg=_within(_number(header, "PatientWeight"), _WEIGHT_KG),
         heart_rate_bpm=_heart_rate(header),
         field_strength_t=_within(_tesla(_number(header, "MagneticFieldStrength")), _FIELD_T),
         manufacturer=known_manufacturer(str(header.get("Manufacturer") or "")),
+        sex=whose.sex,
+        age_years=whose.age_years,
     )
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from cmrseg.curation.run import Planes
 from cmrseg.examination.findings import Findings
+from cmrseg.examination.methods_text import methods_text
 from cmrseg.examination.page import study_page
 from cmrseg.io.atomic import atomic_path, write_table, write_text
 from cmrseg.parallel import Threads
@@ -34,6 +35,8 @@ FILES: Mapping[str, str] = {
     "indices.csv": "LV indices of the middle slices",
     "segments.csv": "wall thickness of the AHA segments",
     "sensitivity.csv": "volumes without the end slices",
+    "ranges.csv": "numbers against normal ranges",
+    "methods.txt": "how this was done, to paste",
     "flags.csv": "checks without a reference",
 }
 _WRITERS = 2  # threads: compressing pictures and arrays leaves Python free
@@ -126,6 +129,11 @@ def _tables(analysis: Findings, folder: Path) -> Iterator[Step]:
         "sensitivity": analysis.sensitivity,
         "flags": flag_table(analysis.flags),
     }
+    if analysis.normal is None:
+        (folder / "ranges.csv").unlink(missing_ok=True)  # of an earlier run that was asked for them
+    else:
+        tables["ranges"] = analysis.normal
+    yield "methods", lambda: write_text(f"{methods_text(analysis)}\n", folder / "methods.txt")
     for name, table in tables.items():
         yield name, lambda name=name, table=table: write_table(table, folder / f"{name}.csv")
 

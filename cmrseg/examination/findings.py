@@ -43,6 +43,10 @@ class Findings:
         `SENSITIVITY_COLUMNS`: volumes with the most basal, the most apical and both slices left out.
     provenance
         Model, version, checksum, settings, date; nested mappings are flattened when shown.
+    normal
+        Numbers against normal ranges, see `cmrseg.examination.normal_ranges`; None where nobody asked.
+    not_normal_known
+        Why no number could be compared with a normal range.
     """
 
     study: str
@@ -57,6 +61,8 @@ class Findings:
     flags: tuple[Flag, ...] = ()
     sensitivity: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(SENSITIVITY_COLUMNS)))
     provenance: Mapping[str, object] = field(default_factory=dict)
+    normal: pd.DataFrame | None = None
+    not_normal_known: str = ""
 
     @property
     def has_one_beat(self) -> bool:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from cmrseg.cine import Cine
 from cmrseg.examination.findings import Findings
+from cmrseg.examination.methods_text import methods_text
 from cmrseg.labels import STRUCTURES, Label
 from cmrseg.metrics.indices import DIMENSIONS, THICKNESSES
 from cmrseg.metrics.volumes import MYOCARDIUM_G_PER_ML, pixel_curve
@@ -67,6 +68,9 @@ def study_page(
         indices=_at_ed_and_es(analysis),
         segments=_segments(analysis.segments),
         pictures=pictures,
+        normal=analysis.normal,
+        not_normal_known=analysis.not_normal_known,
+        methods=methods_text(analysis),
         provenance=analysis.provenance,
         files=files or {},
         cohort=cohort,

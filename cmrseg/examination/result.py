@@ -39,6 +39,8 @@ class ExaminationResult:
         What a user should know.
     failed
         Why the study has no numbers, although an earlier run had some.
+    made_by
+        Name of the model and the begin of its checksum; empty in results of earlier versions.
     """
 
     digest: str
@@ -49,6 +51,7 @@ class ExaminationResult:
     problems: Sequence[Problem] = ()
     notes: Sequence[str] = ()
     failed: str = ""
+    made_by: str = ""
 
 
 def write_result(result: ExaminationResult, folder: Path) -> Path:

@@ -23,6 +23,7 @@ from cmrseg.examination.cohort import cohort_row
 from cmrseg.examination.facts import PatientFacts, read_facts
 from cmrseg.examination.files import DicomSources, write_study
 from cmrseg.examination.findings import Findings
+from cmrseg.examination.normal_ranges import NormalRanges
 from cmrseg.examination.result import (
     CINE,
     MASK,
@@ -58,11 +59,14 @@ class ReportOptions:
         How masks are made, and how short-axis cines are made of DICOM files.
     facts
         What the user says of the patient; it counts before what the headers say.
+    normal
+        Ranges to compare the numbers with; none by default, because they tell of sex and age.
     """
 
     masks: Options = field(default_factory=Options)
     curation: CurationOptions = field(default_factory=CurationOptions)
     facts: PatientFacts = field(default_factory=PatientFacts)
+    normal: NormalRanges | None = None
 
 
 class Clock:
@@ -172,12 +176,14 @@ def report_study(
             domain=maker.domain,
             problems=problems,
         )
-        analysis = analyse(folder.name, segmented, provenance=_provenance(maker, corrected=result.corrected))
+        provenance = _provenance(maker, corrected=result.corrected)
+        analysis = analyse(folder.name, segmented, provenance=provenance, normal=maker.options.normal)
     with maker.clock("files"):
         pseudonym = None if maker.options.curation.tell else folder.name
         dicom = DicomSources(planes, pseudonym, corrected=result.corrected) if planes else None
         found = write_study(analysis, folder, dicom=dicom, cohort="../index.html")
-    result = replace(_measured(result, analysis), problems=(*result.problems, *found))
+    made_by = f"{maker.model['name']} ({maker.model['sha256'][:12]})"
+    result = replace(_measured(result, analysis), problems=(*result.problems, *found), made_by=made_by)
     write_result(result, folder)
     return result
 
@@ -242,6 +248,7 @@ def _digest(folder: Path, maker: Maker) -> str:
         asdict(options.masks),
         asdict(options.facts),
         options.curation.tell,
+        *([asdict(options.normal)] if options.normal else []),  # named where it is not the default only
     )
     return hashlib.sha256(json.dumps(told, default=str).encode()).hexdigest()
 

@@ -8,11 +8,10 @@ of the folder.
 from __future__ import annotations
 
 import gc
-import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -123,11 +122,11 @@ def _silent(what: str, done: int, total: int) -> None:
 
 
 def _check_facts(given: Cines, options: ReportOptions) -> None:
-    """Height, weight and heart rate are those of one patient."""
-    if given.patients > 1 and not all(math.isnan(v) for v in astuple(options.facts)[:3]):
+    """Height, weight, heart rate, sex and age are those of one patient."""
+    if given.patients > 1 and options.facts.of_a_person:
         raise DataError(
-            f"height, weight and heart rate are those of one patient, and the source holds {given.patients}; "
-            "name the folder of one, or leave them out"
+            "height, weight and heart rate, sex and age are those of one patient, and the source holds "
+            f"{given.patients}; name the folder of one, or leave them out"
         )
 
 

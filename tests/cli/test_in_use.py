@@ -22,6 +22,7 @@ from cmrseg.problems import DataError
 from cmrseg.training.fit import finetune, train
 from cmrseg.workflows import evaluate, experiments
 from cmrseg.workflows import train as training
+from cmrseg.workflows.compare import compare as compare_visits
 from cmrseg.workflows.curate import curate as curate_files_of
 from cmrseg.workflows.curate import curate_with_contours
 from cmrseg.workflows.demo import run_demo
@@ -54,6 +55,7 @@ ENTRIES = {
     "workflow masks": lambda out: evaluate.masks(DATA, DATA, out),
     "workflow compare_masks": lambda out: evaluate.compare_masks(DATA, {}, out),
     "fetch_data": lambda out: fetch_data(RecordName("10.5281/zenodo.7"), out),
+    "workflow compare": lambda out: compare_visits(DATA, DATA, out),
     "run_demo": lambda out: run_demo(out),
     "write_description": lambda out: write_description(None, "", out),
 }

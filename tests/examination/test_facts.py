@@ -28,7 +28,9 @@ def test_facts_are_those_of_the_header(header):
     path = header(
         PatientSize=1.8, PatientWeight=80, HeartRate=64, MagneticFieldStrength=1.5, Manufacturer="GE MEDICAL"
     )
-    assert read_facts([path]) == PatientFacts(1.8, 80, 64, 1.5, "GE")
+    facts = read_facts([path])
+    assert (facts.height_m, facts.weight_kg, facts.heart_rate_bpm) == (1.8, 80, 64)
+    assert (facts.field_strength_t, facts.manufacturer, facts.sex) == (1.5, "GE", "")
 
 
 def test_body_surface_is_mostellers():
@@ -81,3 +83,20 @@ def test_a_missed_beat_does_not_halve_the_heart_rate(header):
     assert read_facts(files, cycle_ms=920).heart_rate_bpm == 65
     assert read_facts(files).heart_rate_bpm == 33
     assert read_facts(files, cycle_ms=1800).heart_rate_bpm == 33
+
+
+def test_sex_and_age_are_those_of_the_header_or_of_its_dates(header):
+    assert read_facts([header(PatientSex="F", PatientAge="055Y")]).age_years == 55
+    dates = header("b.dcm", PatientSex="m", PatientBirthDate="19700101", StudyDate="20200102")
+    facts = read_facts([dates])
+    assert facts.sex == "M"
+    assert facts.age_years == pytest.approx(50, abs=0.01)
+    absurd = read_facts([header("c.dcm", PatientSex="?", PatientAge="999Y")])
+    assert absurd.sex == ""
+    assert math.isnan(absurd.age_years)
+
+
+def test_what_is_of_a_person_is_known_from_what_is_of_a_scanner():
+    assert not PatientFacts(field_strength_t=3, manufacturer="GE").of_a_person
+    assert PatientFacts(sex="F").of_a_person
+    assert PatientFacts(age_years=50).of_a_person

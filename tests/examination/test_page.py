@@ -16,6 +16,7 @@ from cmrseg.cine import Cine
 from cmrseg.examination.analyse import analyse
 from cmrseg.examination.facts import PatientFacts
 from cmrseg.examination.findings import SENSITIVITY_COLUMNS, Findings
+from cmrseg.examination.normal_ranges import AGAINST_COLUMNS
 from cmrseg.examination.page import study_page
 from cmrseg.examination.trust_input import TrustInput
 from cmrseg.labels import Label
@@ -432,6 +433,18 @@ def test_pictures_files_and_provenance_are_shown():
     assert '<a href="seg.nii.gz">' in text
     assert 'href="../index.html"' in text
     assert "light2d" in text
+
+
+def test_normal_ranges_stand_there_only_where_somebody_asked():
+    assert "Against normal ranges" not in study_page(analysis())
+    row = ("LV", "EF", 40.0, "%", 48.2, 67.8, "below", "men, 45 to 74 years", "Book, page 1")
+    normal = pd.DataFrame([row], columns=list(AGAINST_COLUMNS))
+    text = study_page(analysis(normal=normal))
+    assert "<strong>below</strong>" in text
+    assert "48.2 to 67.8" in text
+    assert "<li>Book, page 1</li>" in text
+    nobody = study_page(analysis(normal=normal.iloc[:0], not_normal_known="no sex and age"))
+    assert "No number could be compared: no sex and age." in nobody
 
 
 def test_page_refers_to_nothing_outside():

@@ -31,7 +31,7 @@ Resume = Annotated[
 
 @takes_training_options(
     "file", "labels", "imagenet", "random", "epochs", "lr", "batch_size", "neighbours", "seed", "subset",
-    "weights", "structures", "shares", "region_sampling", "class_weights",
+    "weights", "structures", "shares", "region_sampling", "region", "class_weights",
     "checkpointing",
 )  # fmt: skip
 def train(

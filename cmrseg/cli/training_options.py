@@ -74,6 +74,10 @@ _OPTIONS: dict[str, Any] = {
             help="Draw slices of base and apex more often than the middle: 4 (low) or 20 (high).",
         ),
     ],
+    "region": Annotated[
+        str | None,
+        typer.Option(help="Train and validate with the slices of one region alone: base, middle or apex."),
+    ],
     "class_weights": Annotated[
         str | None,
         typer.Option(

@@ -62,14 +62,18 @@ class RegionEvaluation:
 
 
 def evaluate_regions(
-    truth: Path, methods: Mapping[str, Path], *, labels: str | None = None, splits: Sequence[str] = ()
+    truth: Path | Catalog,
+    methods: Mapping[str, Path],
+    *,
+    labels: str | None = None,
+    splits: Sequence[str] = (),
 ) -> RegionEvaluation:
     """Compare the masks of one or more methods with the truth, region by region.
 
     Parameters
     ----------
     truth
-        Data set with masks; its contours tell the regions, frame by frame.
+        Data set with masks, or its catalog; its contours tell the regions, frame by frame.
     methods
         Folders of predicted masks by name; the first is the baseline.
     labels
@@ -87,7 +91,7 @@ def evaluate_regions(
     Mariscal-Harana et al., "Improved AI-based segmentation of apical and basal slices from clinical cine
     CMR" (2023), tables 1 and 3, figure 2.
     """
-    catalog = read_catalog(truth, labels=labels).select(splits)
+    catalog = truth if isinstance(truth, Catalog) else read_catalog(truth, labels=labels).select(splits)
     rows: list[tuple] = []
     problems = list(catalog.problems)
     for name, folder in methods.items():
@@ -96,7 +100,7 @@ def evaluate_regions(
         problems += wrong
     slices = pd.DataFrame(rows, columns=list(SLICE_COLUMNS))
     if slices.empty:
-        raise DataError(f"none of the masks of {truth} could be compared; {problems[0].extra_info}")
+        raise DataError(f"none of the masks of {catalog.root} could be compared; {problems[0].extra_info}")
     return RegionEvaluation(slices, region_table(slices), gain_table(slices), volume_table(slices), problems)
 
 

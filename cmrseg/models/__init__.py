@@ -1,6 +1,6 @@
 """Network architectures; importing the package fills the registry."""
 
-from cmrseg.models import fastai_unet, light3d, light_unet, quantifiers
+from cmrseg.models import fastai_unet, light3d, light_unet, quantifiers, region_nets
 from cmrseg.models.registry import (
     ARCHITECTURES,
     Architecture,
@@ -20,5 +20,6 @@ __all__ = [
     "light_unet",
     "parameter_groups",
     "quantifiers",
+    "region_nets",
     "register",
 ]

@@ -60,17 +60,9 @@ class RegionTask(Numbers):
 
     def prepare(self, masks: Tensor, places: Sequence[tuple[str, int, int]]) -> Tensor:
         """Every pixel of a mask becomes the number of its region, which the whole stack tells."""
-        from cmrseg.partial_labels import FIRST_CODE
-
-        shows = ((masks > 0) & (masks < FIRST_CODE)).flatten(1).sum(dim=1).numpy()
-        stacks: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
-        for row, (subject, frame, _) in enumerate(places):
-            stacks[subject, frame].append(row)
         prepared = masks.clone()
-        for rows in stacks.values():
-            ordered = sorted(rows, key=lambda row: places[row][2])
-            for row, region in zip(ordered, slice_regions(shows[ordered]), strict=True):
-                prepared[row] = CLASSES.index(region)
+        for row, region in enumerate(regions_of(masks, places)):
+            prepared[row] = CLASSES.index(region)
         return prepared
 
     def target(self, masks: Tensor) -> Tensor:
@@ -132,6 +124,30 @@ class RegionTask(Numbers):
     ) -> RegionTable:
         """Writes ``regions.csv``."""
         return RegionTable(self.file, labels, self.title)
+
+
+def regions_of(masks: Tensor, places: Sequence[tuple[str, int, int]]) -> list[str]:
+    """Region of every slice, from the stack that it stands in.
+
+    Parameters
+    ----------
+    masks
+        Class numbers or codes of what is unknown (`cmrseg.partial_labels`), ``(n, h, w)``.
+    places
+        Subject, frame and slice of every mask.
+    """
+    from cmrseg.partial_labels import FIRST_CODE
+
+    shows = ((masks > 0) & (masks < FIRST_CODE)).flatten(1).sum(dim=1).numpy()
+    stacks: defaultdict[tuple[str, int], list[int]] = defaultdict(list)
+    for row, (subject, frame, _) in enumerate(places):
+        stacks[subject, frame].append(row)
+    found = [""] * len(places)
+    for rows in stacks.values():
+        ordered = sorted(rows, key=lambda row: places[row][2])
+        for row, region in zip(ordered, slice_regions(shows[ordered]), strict=True):
+            found[row] = region
+    return found
 
 
 class RegionTable(ImageTable):

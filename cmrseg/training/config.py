@@ -12,6 +12,7 @@ from typing import Any
 from cmrseg.data.augment import AUGMENTATIONS
 from cmrseg.io.settings import read_json, read_toml, record, told_of
 from cmrseg.labels import near_matches, parse_structures
+from cmrseg.metrics.regions import REGIONS
 from cmrseg.models import check_arguments
 from cmrseg.models.defaults import Schedule
 from cmrseg.preprocess import Preprocessing
@@ -70,6 +71,8 @@ class TrainConfig:
         How often every one of several data sets is drawn; as their numbers of images are when empty.
     region_sampling
         How much more often the ends of a heart are drawn than its middle; 1 draws every slice once.
+    region
+        Train and validate with the slices of this region of the heart alone: base, middle or apex.
     class_weights
         Of the loss, by the names of the classes, BACKGROUND (or non-cardiac) included; only their ratios
         matter, and a class that is not named has a weight of 1. All count alike when empty: Patravali et al.
@@ -99,6 +102,7 @@ class TrainConfig:
     structures: tuple[str, ...] = ()
     shares: tuple[float, ...] = ()
     region_sampling: float = 1.0
+    region: str = ""
     class_weights: Mapping[str, float] = field(default_factory=dict)
     checkpointing: bool = False
 
@@ -123,6 +127,8 @@ class TrainConfig:
             )
         if self.weights == "blend" and self.start != "base model":
             raise ValueError("weights can be a blend in finetune only: a new model has no base to blend with")
+        if self.region not in ("", *REGIONS):
+            raise ValueError(f"region must be one of {', '.join(REGIONS)}, got '{self.region}'")
         self._check_numbers()
         self._check_class_weights()
 

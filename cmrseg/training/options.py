@@ -30,7 +30,7 @@ class TrainOptions:
         Of a transfer: one that is inflated from the base model's, such as light3d from light2d; the base
         model's own when None.
     batch_size, seed, start, labels, subset, keep_structures, weights, structures, shares, region_sampling,
-    class_weights, checkpointing
+    region, class_weights, checkpointing
         As in `TrainConfig`.
 
     Examples
@@ -56,6 +56,7 @@ class TrainOptions:
     structures: tuple[str, ...] | None = None
     shares: tuple[float, ...] | None = None
     region_sampling: float | None = None
+    region: str | None = None
     class_weights: Mapping[str, float] | None = None
     checkpointing: bool | None = None
 

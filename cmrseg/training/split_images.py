@@ -15,6 +15,7 @@ from cmrseg.io.tables import read_table
 from cmrseg.labels import STRUCTURES, Label
 from cmrseg.problems import DataError, Problem
 from cmrseg.tasks import get_task
+from cmrseg.tasks.region import regions_of
 from cmrseg.training.config import TrainConfig
 from cmrseg.training.images import Place, TrainingImages, join_images, read_training_images
 from cmrseg.training.loaders import field_size
@@ -157,6 +158,7 @@ def read_split_images(
         )
     task = get_task(config.recipe.network.task)
     names = task.labels([label.name for label in labels])
+    both = [_of_region(images, config.region) for images in both]
     both = [replace(images, masks=task.prepare(images.masks, images.places)) for images in both]
     chosen_images = _of_subset(both[0], config.subset)
     return SplitImages(catalog, chosen_images, both[1], names, problems, data.features)
@@ -235,6 +237,17 @@ def _classes(
     if absent := [label.name for label in wanted if label not in taught]:
         listener.note(f"no {', '.join(absent)} in the training masks: the model will segment {names}")
     return [Label.BACKGROUND, *labels]
+
+
+def _of_region(images: TrainingImages, region: str) -> TrainingImages:
+    """The images of a region of the heart, all without one."""
+    if not region:
+        return images
+    shown = regions_of(images.masks, images.places)
+    chosen = images.only({place for place, here in zip(images.places, shown, strict=True) if here == region})
+    if not len(chosen):
+        raise DataError(f"none of the {len(images)} images to train or validate with shows the {region}")
+    return chosen
 
 
 def told_of_subset(config: TrainConfig) -> dict[str, str]:

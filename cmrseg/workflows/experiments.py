@@ -13,6 +13,8 @@ from cmrseg.experiments.curves_report import Curves, curves_report
 from cmrseg.experiments.planning import planning_table
 from cmrseg.experiments.printed import beside, read_printed
 from cmrseg.experiments.recommendation import recommendation
+from cmrseg.experiments.regions import RegionSetup, RegionStudy, region_study
+from cmrseg.experiments.regions_report import region_study_report
 from cmrseg.experiments.search_report import search_report
 from cmrseg.experiments.transfer import LOG_FILE, transfer_study
 from cmrseg.experiments.transfer_plan import TransferSetup
@@ -82,6 +84,27 @@ def table(data: Path, out: Path, setup: ComparisonSetup, *, listener: Listener |
         **setup.options.said(),
     }
     write(comparison_report(found, told), out)
+    return found
+
+
+@works_in("out", "study regions")
+def regions(
+    data: Sequence[Path], out: Path, setup: RegionSetup, *, listener: Listener | None = None
+) -> RegionStudy:
+    """A regional model and what it gains, see `cmrseg.experiments.regions.region_study`; then the report.
+
+    ``out`` also gets ``classifiers.csv`` (Table 2), ``gaps.csv``, ``arms.csv``, the tables of `evaluate
+    regions`, ``figures/regions.png`` and ``report.html``.
+    """
+    found = region_study(data, out, setup, listener=listener)
+    told = {
+        "data": ", ".join(map(str, data)),
+        "base": str(setup.base),
+        "classifiers": ", ".join(map(str, setup.classifiers)),
+        "splits": ", ".join(setup.splits),
+        **setup.options.said(),
+    }
+    write(region_study_report(found, told), out)
     return found
 
 

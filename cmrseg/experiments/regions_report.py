@@ -1,0 +1,79 @@
+"""What is told of a study of regions: Tables 1, 2 and 3 of the paper, and the curve from base to apex."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import pandas as pd
+
+from cmrseg.evaluation.regions_report import gains_in_paper, paper_table, regions_report
+from cmrseg.experiments.regions import BOUND, CLASSIFIED, RegionStudy, gap_table
+from cmrseg.metrics.classes import WEIGHTED
+from cmrseg.report.html import Section, Table
+from cmrseg.report.write import Report
+
+_TABLE2 = (
+    "Precision and recall in % on the scored subjects, weighted by how often the regions occur; the one with "
+    "the best validation recall is part of the regional model. regions of single classes: classifiers.csv."
+)
+_GAPS = (
+    "How far base and apex lie below the middle, in points of Dice, mean over structures, and how much of "
+    "the baseline's gap is closed."
+)
+_ARMS = "All segmenters start from the same weights and see the same number of images."
+
+
+def region_study_report(found: RegionStudy, provenance: Mapping[str, object]) -> Report:
+    """What is told of a study of regions.
+
+    Parameters
+    ----------
+    found
+        The study.
+    provenance
+        What was trained on what.
+    """
+    report = regions_report(found.evaluation, provenance)
+    gaps = gap_table(found.evaluation.table1)
+    sections = [
+        Section("Classifiers", [_TABLE2], [Table(table_two(found.classifiers), "Table 2")]),
+        Section("Gaps", [_GAPS], [Table(gaps.round(1), "Gap to the middle")]),
+        *report.sections,
+        *(_of_data_set(name, each.table1, each.table3) for name, each in found.by_data.items()),
+        Section("Networks", [_ARMS], [Table(found.arms, "Segmenters")]),
+    ]
+    tables = {"classifiers.csv": found.classifiers, "gaps.csv": gaps, "arms.csv": found.arms}
+    return replace(
+        report,
+        title="Base, middle, apex: sampling, or a network for each",
+        sections=sections,
+        summary=f"{headline(found)} {report.summary}",
+        tables={**report.tables, **tables},
+        problems=found.problems,
+    )
+
+
+def table_two(classifiers: pd.DataFrame) -> pd.DataFrame:
+    """Table 2 in the paper's layout, a row per classifier."""
+    rows = classifiers[classifiers["class"] == WEIGHTED]
+    scores = rows[["validation_recall", "precision", "recall"]] * 100
+    return pd.concat([rows[["classifier", "n"]], scores.round(2)], axis=1).reset_index(drop=True)
+
+
+def headline(found: RegionStudy) -> str:
+    """What a reader in a hurry needs: what of the apex' gap each way closes."""
+    gaps = gap_table(found.evaluation.table1).set_index("method")
+    told = [
+        f"{method} closes {gaps.loc[method, 'apex_closed_percent']:.0f} % of the gap at the apex and "
+        f"{gaps.loc[method, 'base_closed_percent']:.0f} % of that at the base"
+        for method in (CLASSIFIED, BOUND)
+    ]
+    return f"With the classifier {found.chosen}: {'; '.join(told)}."
+
+
+def _of_data_set(name: str, table1: pd.DataFrame, table3: pd.DataFrame) -> Section:
+    """Tables 1 and 3 of one of several data sets."""
+    return Section(
+        name, tables=[Table(paper_table(table1), "Table 1"), Table(gains_in_paper(table3), "Table 3")]
+    )

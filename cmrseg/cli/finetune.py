@@ -17,7 +17,7 @@ from cmrseg.training.options import TrainOptions
 
 @takes_training_options(
     "file", "labels", "augmentation", "architecture", "drop", "epochs", "lr", "batch_size", "seed", "subset",
-    "weights", "structures", "shares", "region_sampling", "class_weights",
+    "weights", "structures", "shares", "region_sampling", "region", "class_weights",
     "checkpointing",
 )  # fmt: skip
 def finetune(

@@ -212,10 +212,11 @@ def interpolated(slices: pd.DataFrame) -> pd.DataFrame:
     Columns method, structure, percent (0 base, 100 apex), mean and sd.
     """
     grid = np.linspace(0, 1, POINTS)
-    inside = slices.dropna(subset=["position"]).sort_values("position")
+    inside = slices.dropna(subset=["position"])
     curves: dict[tuple, list[np.ndarray]] = {}
     keys = ["method", "structure", "subject", "frame"]
-    for (method, structure, *_), part in inside.groupby(keys, sort=False):
+    for (method, structure, *_), rows in inside.groupby(keys, sort=False):
+        part = rows.sort_values("position")
         along = np.linspace(0, 1, len(part)) if len(part) > 1 else np.zeros(1)
         curves.setdefault((method, structure), []).append(np.interp(grid, along, 100 * part["dice"]))
     parts = [

@@ -15,7 +15,7 @@ from cmrseg.report.write import Report
 
 _TABLE2 = (
     "Precision and recall in % on the scored subjects, weighted by how often the regions occur; the one with "
-    "the best validation recall is part of the regional model. regions of single classes: classifiers.csv."
+    "the best validation recall is part of the regional model. Every region by itself: classifiers.csv."
 )
 _GAPS = (
     "How far base and apex lie below the middle, in points of Dice, mean over structures, and how much of "
@@ -38,7 +38,7 @@ def region_study_report(found: RegionStudy, provenance: Mapping[str, object]) ->
     gaps = gap_table(found.evaluation.table1)
     sections = [
         Section("Classifiers", [_TABLE2], [Table(table_two(found.classifiers), "Table 2")]),
-        Section("Gaps", [_GAPS], [Table(gaps.round(1), "Gap to the middle")]),
+        Section("Gaps", [_GAPS], [Table(_one_digit(gaps), "Gap to the middle")]),
         *report.sections,
         *(_of_data_set(name, each.table1, each.table3) for name, each in found.by_data.items()),
         Section("Networks", [_ARMS], [Table(found.arms, "Segmenters")]),
@@ -70,6 +70,11 @@ def headline(found: RegionStudy) -> str:
         for method in (CLASSIFIED, BOUND)
     ]
     return f"With the classifier {found.chosen}: {'; '.join(told)}."
+
+
+def _one_digit(gaps: pd.DataFrame) -> pd.DataFrame:
+    """Numbers as text with one digit."""
+    return gaps.apply(lambda column: column if column.name == "method" else column.map("{:.1f}".format))
 
 
 def _of_data_set(name: str, table1: pd.DataFrame, table3: pd.DataFrame) -> Section:

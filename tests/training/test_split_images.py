@@ -92,3 +92,12 @@ def test_images_that_the_data_lacks_are_refused(disks, tiny, tmp_path, subsets):
 def test_an_unknown_subset_is_refused_by_name(disks, tiny, tmp_path, subsets):
     with pytest.raises(ValueError, match="unknown subset 'v2'"):
         train(tiny(subset=f"{subsets[0]}:v2"), disks, tmp_path / "out")
+
+
+def test_a_region_is_trained_and_validated_alone(tmp_path, tiny, make_disks):
+    data = make_disks("stacks", slices=5)
+    images = read_split_images(data, tiny(region="middle"), tmp_path / "run", Listener())
+    assert len(images.train) == 3 * 3
+    assert len(images.valid) == 3
+    with pytest.raises(ValueError, match="region must be one of base, middle, apex, got 'mid'"):
+        tiny(region="mid")

@@ -13,13 +13,16 @@ from cmrseg.data.catalog import Catalog, read_catalog
 from cmrseg.evaluation import Evaluation, evaluate_masks
 from cmrseg.evaluation.masks_report import compact_summary, pick_examples
 from cmrseg.evaluation.numbers import evaluate_numbers
+from cmrseg.evaluation.region_classes import region_counts
 from cmrseg.evaluation.verdict import Change, Verdict, compare, verdict
 from cmrseg.io.atomic import atomic_path, write_table
 from cmrseg.io.in_use import works_in
+from cmrseg.metrics.classes import class_table
 from cmrseg.metrics.registry import RUN, shown_in
 from cmrseg.predict import predict
 from cmrseg.report.write import write
 from cmrseg.tasks import get_task
+from cmrseg.tasks.region import RegionTask
 from cmrseg.training import fit
 from cmrseg.training.config import TrainConfig, transfer_config
 from cmrseg.training.fit import TrainingRun
@@ -113,12 +116,16 @@ def gives_numbers(config: TrainConfig) -> bool:
 
 
 def _told_of_numbers(run: TrainingRun) -> TrainingRun:
-    """The report of a run with the mean errors of what its model answers of the validation subjects."""
+    """The report of a run with what its answers of the validation subjects are worth."""
     spec, catalog, out = read_spec(run.model_file), run.catalog.select(["val"]), run.out / "validation"
     predict(catalog, out, model=run.model_file)
-    metrics, problems = evaluate_numbers(out, catalog, get_task(spec.task), spec.labels)
-    table = metrics.groupby("structure", sort=False)["value"].agg(["mean", "std", "count"]).reset_index()
-    table.columns = ["number", "mean absolute error", "sd over volumes", "volumes"]
+    if spec.task == RegionTask.name:
+        counts, problems = region_counts(out, catalog)
+        table = class_table(counts, spec.labels)
+    else:
+        metrics, problems = evaluate_numbers(out, catalog, get_task(spec.task), spec.labels)
+        table = metrics.groupby("structure", sort=False)["value"].agg(["mean", "std", "count"]).reset_index()
+        table.columns = ["number", "mean absolute error", "sd over volumes", "volumes"]
     write(training_report(run.out, examples=(), tables={"Validation subjects": table}), run.out)
     return replace(run, problems=(*run.problems, *problems))
 

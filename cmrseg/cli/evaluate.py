@@ -10,6 +10,7 @@ import typer
 
 from cmrseg.cli.console import names_of, note, progress_bar, show_table, warn_of_problems
 from cmrseg.cli.evaluate_contours import contours
+from cmrseg.cli.evaluate_indices import indices
 from cmrseg.cli.evaluate_regions import named_methods, regions
 from cmrseg.cli.out_folder import out_folder
 from cmrseg.cli.zoo.get import ready
@@ -27,6 +28,7 @@ def evaluate() -> None:
 
 
 app.command()(contours)
+app.command()(indices)
 app.command()(regions)
 
 

@@ -24,6 +24,8 @@ from cmrseg.evaluation.contours import ContourEvaluation, evaluate_contours
 from cmrseg.evaluation.contours_report import TRUTH, contours_report
 from cmrseg.evaluation.ef import EfEvaluation, evaluate_ef
 from cmrseg.evaluation.ef_report import ef_report
+from cmrseg.evaluation.indices import IndexEvaluation, evaluate_indices
+from cmrseg.evaluation.indices_report import indices_report
 from cmrseg.evaluation.masks_report import masks_report
 from cmrseg.evaluation.readers import ReaderEvaluation, ReaderOptions, evaluate_readers, read_counts
 from cmrseg.evaluation.readers_report import readers_report
@@ -43,9 +45,11 @@ from cmrseg.io.atomic import write_table, write_text
 from cmrseg.io.images import save_mask
 from cmrseg.io.in_use import works_in
 from cmrseg.parallel import Progress
+from cmrseg.predict import Options, predict
 from cmrseg.problems import DataError, check_apart
 from cmrseg.report.html import Section
 from cmrseg.report.write import write
+from cmrseg.tasks.quantification.truth import TABLE
 from cmrseg.zoo.manifest import DEFAULT_MODEL, resolve
 from cmrseg.zoo.resolved import ModelName, ResolvedModel
 
@@ -263,6 +267,40 @@ def regions(
     names = {name: str(folder) for name, folder in methods.items()}
     told = {"truth": str(truth), "methods": names, "splits": ", ".join(splits)}
     write(regions_report(found, told), out)
+    return found
+
+
+@works_in("out", "evaluate indices")
+def indices(  # noqa: PLR0913 (all but the first three are options)
+    truth: Path,
+    methods: Mapping[str, Path],
+    out: Path,
+    *,
+    labels: str | None = None,
+    splits: Sequence[str] = (),
+    masks: bool = True,
+    progress: Progress | None = None,
+) -> IndexEvaluation:
+    """Compare indices with the truth, see `cmrseg.evaluation.indices`, and write all files.
+
+    Parameters
+    ----------
+    truth, methods, labels, splits
+        See `cmrseg.evaluation.indices.evaluate_indices`.
+    out
+        Folder for the tables and the page.
+    masks
+        Where no method has masks, make those of the embedded model in ``out/masks`` and measure them too.
+    progress
+        Told of the masks.
+    """
+    if masks and all((folder / TABLE).is_file() for folder in methods.values()):
+        catalog = read_catalog(truth, labels=labels, splits=splits)
+        predict(catalog, out / "masks", options=Options(resume=True), progress=progress)
+        methods = {**methods, f"masks of {DEFAULT_MODEL}": out / "masks"}
+    found = evaluate_indices(truth, methods, labels=labels, splits=splits)
+    names = {name: str(folder) for name, folder in methods.items()}
+    write(indices_report(found, {"truth": str(truth), "methods": names, "splits": ", ".join(splits)}), out)
     return found
 
 

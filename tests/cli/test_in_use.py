@@ -54,6 +54,7 @@ ENTRIES = {
     "workflow table": lambda out: experiments.table(DATA, out, None),
     "workflow masks": lambda out: evaluate.masks(DATA, DATA, out),
     "workflow compare_masks": lambda out: evaluate.compare_masks(DATA, {}, out),
+    "workflow indices": lambda out: evaluate.indices(DATA, {}, out),
     "fetch_data": lambda out: fetch_data(RecordName("10.5281/zenodo.7"), out),
     "workflow compare": lambda out: compare_visits(DATA, DATA, out),
     "run_demo": lambda out: run_demo(out),

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 
+from cmrseg.examination.ends import end_table, interval_table
 from cmrseg.examination.facts import PatientFacts
 from cmrseg.examination.findings import SENSITIVITY_COLUMNS, Findings
 from cmrseg.examination.function import curve_table, function_table, sensitivity_table
@@ -52,10 +53,20 @@ def analyse(
         segments=aha_segments(mask, ed_frame=ed, es_frame=es),
         flags=check(segmented),
         sensitivity=sensitivity_table(mask, (ed, es)),
+        ends=end_table(mask, segmented.sure),
+        intervals=interval_table(mask, segmented.sure, (ed, es)),
+        sure_by=_sure_by(segmented),
         provenance=provenance,
     )
     analysis = analysis if analysis.has_one_beat else _without_ed_and_es(analysis)
     return analysis if normal is None else _with_ranges(analysis, segmented.facts, normal)
+
+
+def _sure_by(segmented: TrustInput) -> str:
+    """What tells how sure the end slices are."""
+    if segmented.sure is None:
+        return ""
+    return "flips" if segmented.regions is None or segmented.regions.empty else "classifier"
 
 
 def _with_ranges(analysis: Findings, facts: PatientFacts, normal: NormalRanges) -> Findings:
@@ -66,8 +77,10 @@ def _with_ranges(analysis: Findings, facts: PatientFacts, normal: NormalRanges) 
 
 def _without_ed_and_es(analysis: Findings) -> Findings:
     """The analysis without all that is measured at end-diastole and end-systole of the whole heart."""
-    tables = {name: getattr(analysis, name) for name in ("numbers", "sensitivity", "segments")}
-    measured = {"value", "indexed", *SENSITIVITY_COLUMNS[1:], "ed_mm", "es_mm", "thickening_percent"}
+    names = ("numbers", "sensitivity", "segments", "intervals")
+    tables = {name: getattr(analysis, name) for name in names}
+    measured = {"value", "indexed", "low", "high", *SENSITIVITY_COLUMNS[1:]}
+    measured |= {"ed_mm", "es_mm", "thickening_percent"}
     return replace(
         analysis,
         **{

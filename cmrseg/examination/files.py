@@ -35,6 +35,8 @@ FILES: Mapping[str, str] = {
     "indices.csv": "LV indices of the middle slices",
     "segments.csv": "wall thickness of the AHA segments",
     "sensitivity.csv": "volumes without the end slices",
+    "ends.csv": "base and apex of every frame, and how sure they are",
+    "intervals.csv": "EDV, ESV and EF with the doubt about base and apex",
     "ranges.csv": "numbers against normal ranges",
     "methods.txt": "how this was done, to paste",
     "flags.csv": "checks without a reference",
@@ -127,6 +129,8 @@ def _tables(analysis: Findings, folder: Path) -> Iterator[Step]:
         "indices": analysis.indices,
         "segments": analysis.segments,
         "sensitivity": analysis.sensitivity,
+        "ends": analysis.ends,
+        "intervals": analysis.intervals,
         "flags": flag_table(analysis.flags),
     }
     if analysis.normal is None:

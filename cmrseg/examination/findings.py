@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 
 from cmrseg.cine import Cine
+from cmrseg.examination.ends import END_COLUMNS, INTERVAL_COLUMNS
 from cmrseg.report.flags import Flag, Level
 
 CURVE_COLUMNS = ("frame", "time_ms", "LV_ml", "MYO_ml", "RV_ml", "LV_smooth_ml", "RV_smooth_ml")
@@ -41,6 +42,12 @@ class Findings:
         Checks, the worst first.
     sensitivity
         `SENSITIVITY_COLUMNS`: volumes with the most basal, the most apical and both slices left out.
+    ends
+        `cmrseg.examination.ends.END_COLUMNS`: which slices are base and apex at every frame, and how sure.
+    intervals
+        `cmrseg.examination.ends.INTERVAL_COLUMNS`: EDV, ESV and EF with the doubt about these slices.
+    sure_by
+        What tells how sure: "classifier", "flips", or nothing.
     provenance
         Model, version, checksum, settings, date; nested mappings are flattened when shown.
     normal
@@ -60,6 +67,9 @@ class Findings:
     segments: pd.DataFrame
     flags: tuple[Flag, ...] = ()
     sensitivity: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(SENSITIVITY_COLUMNS)))
+    ends: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(END_COLUMNS)))
+    intervals: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(INTERVAL_COLUMNS)))
+    sure_by: str = ""
     provenance: Mapping[str, object] = field(default_factory=dict)
     normal: pd.DataFrame | None = None
     not_normal_known: str = ""

@@ -25,6 +25,11 @@ HEADLINES = (("LV", "EF"), ("LV", "EDV"), ("LV", "ESV"), ("LV", "mass"), ("RV", 
 PLAY_STEP_MS = 40.0  # between frames of unknown time
 
 _MS_PER_MIN = 60_000
+_SURE = {
+    "classifier": "how probable the classifier finds it that the slice shows the heart",
+    "flips": "how far the flips of the image agree on the LV of the slice (Dice)",
+    "": "",
+}
 
 
 def study_page(
@@ -65,6 +70,9 @@ def study_page(
         unknown=_unknown(analysis),
         sensitivity=sensitivity,
         changes=_largest_changes(sensitivity),
+        ends=_end_rows(analysis),
+        intervals=analysis.intervals.dropna(subset=["value"]),
+        sure=_SURE[analysis.sure_by],
         indices=_at_ed_and_es(analysis),
         segments=_segments(analysis.segments),
         pictures=pictures,
@@ -220,6 +228,17 @@ def _sensitivity(analysis: Findings) -> pd.DataFrame:
     if analysis.ed_frame != analysis.es_frame:
         return analysis.sensitivity
     return analysis.sensitivity.assign(ESV_ml=math.nan, EF_percent=math.nan, EF_change_points=math.nan)
+
+
+def _end_rows(analysis: Findings) -> list[dict[str, object]]:
+    """A row per frame with both ends; how sure an end is is None where nothing tells."""
+    phases = {analysis.es_frame: "ES", analysis.ed_frame: "ED"} if analysis.has_one_beat else {}
+    rows: dict[int, dict[str, object]] = {}
+    for end in analysis.ends.to_dict("records"):
+        frame = int(end["frame"])
+        row = rows.setdefault(frame, {"frame": frame, "phase": phases.get(frame, "")})
+        row[end["end"]] = {"slice": int(end["slice"]), "sure": _or_none(end["sure_percent"])}
+    return list(rows.values())
 
 
 def _largest_changes(sensitivity: pd.DataFrame) -> list[str]:

@@ -19,6 +19,7 @@ import pandas as pd
 
 from cmrseg.arrays import Curve
 from cmrseg.cine import Cine
+from cmrseg.examination.ends import sure_of_slices
 from cmrseg.examination.facts import PatientFacts
 from cmrseg.examination.function import end_slices
 from cmrseg.labels import STRUCTURES, Label
@@ -59,6 +60,9 @@ LIMITS: Mapping[str, Limit] = MappingProxyType(
         "open ring": Limit(5.0, 30.0),  # % of the inner images
         "gaps": Limit(0.5, 7.0),  # % of the images with LV
         "base": Limit(50.0),  # % of the largest slice; most ACDC stacks begin inside the LV, few others do
+        "base by region": Limit(
+            50.0
+        ),  # % that the end of the stack is neither base nor beyond: more than even
         "apex": Limit(40.0, 63.0),
         "LV curve": Limit(4.2, 6.7),  # % of EDV
         "RV curve": Limit(6.7),  # no reader's RV was measured: that of the LV
@@ -91,6 +95,9 @@ class TrustInput:
     agreement
         Columns slice, frame, structure and dice: how well the mask of each flip agrees with the average; None
         where the model was applied once.
+    regions
+        What the classifier of a regional model says of every slice, see
+        `cmrseg.tasks.segmentation.by_region.REGION_COLUMNS`; None where there is none.
     facts
         Of patient and scanner.
     domain
@@ -107,6 +114,7 @@ class TrustInput:
     es: int
     structures: tuple[Label, ...] = STRUCTURES
     agreement: pd.DataFrame | None = None
+    regions: pd.DataFrame | None = None
     facts: PatientFacts = field(default_factory=PatientFacts)
     domain: TrainingDomain | None = None
     problems: Sequence[Problem] = ()
@@ -126,6 +134,11 @@ class TrustInput:
     def ends(self) -> tuple[int, int] | None:
         """The most basal and the most apical slice with LV at end-diastole; None below three slices."""
         return end_slices(self.mask, self.ed)
+
+    @cached_property
+    def sure(self) -> np.ndarray | None:
+        """How sure it is that a slice shows the heart, see `cmrseg.examination.ends.sure_of_slices`."""
+        return sure_of_slices(self.mask, agreement=self.agreement, regions=self.regions)
 
     @property
     def frames(self) -> int:

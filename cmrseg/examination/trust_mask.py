@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 
 from cmrseg.examination.trust_input import LEVELS, LIMITS, TrustInput
 from cmrseg.labels import Label
 from cmrseg.metrics.plausibility import exposed_share, gaps, pieces
+from cmrseg.metrics.regions import BASE, OUTSIDE
 from cmrseg.report.flags import Flag
 
 _PARTS = {"LV": (Label.LV,), "wall": (Label.LV, Label.MYO), "RV": (Label.RV,)}
@@ -92,10 +94,15 @@ def no_gaps(study: TrustInput) -> Flag | None:
 
 
 def base_covered(study: TrustInput) -> Flag | None:
-    """Whether the stack reaches beyond the base: at end-systole the base has moved out of its first slice."""
+    """Whether the stack reaches beyond the base: at end-systole the base has moved out of its first slice.
+
+    Where the model has a classifier of regions, this one says whether the end of the stack is the base.
+    """
     if study.ends is None or study.ed == study.es:
         return None
     base, name = study.ends[0], "base covered"
+    if study.regions is not None and len(study.regions):
+        return _base_classified(study, study.regions)
     if base not in (0, study.mask.array.shape[2] - 1):
         return Flag("green", name, f"slices lie beyond slice {base}, the most basal one with LV.")
     at_es = study.areas[Label.LV][:, study.es]
@@ -110,6 +117,20 @@ def base_covered(study: TrustInput) -> Flag | None:
         base,
         study.es,
     )
+
+
+def _base_classified(study: TrustInput, regions: pd.DataFrame) -> Flag:
+    """Whether the classifier takes the basal end of the stack at end-diastole for base, or for no heart."""
+    ends = (0, study.mask.array.shape[2] - 1)
+    last = ends[0] if study.ends and study.ends[0] < study.ends[1] else ends[1]
+    said = regions[(regions["slice"] == last) & (regions["frame"] == study.ed)].iloc[0]
+    percent = 100 * (said[BASE] + said[OUTSIDE])
+    level = LIMITS["base by region"].level(100 - percent)
+    end = "" if level == "green" else ": the base may lie beyond it, and EDV and ESV be larger"
+    told = f"the classifier takes slice {last}, where the stack ends, for {said['region']}"
+    limit = 100 - LIMITS["base by region"].amber
+    reason = f"{told}: base or beyond with {percent:.0f} % (usual: {limit:g} % or more){end}."
+    return Flag(level, "base covered", reason, last, study.ed)
 
 
 def right_ventricle_at_base(study: TrustInput) -> Flag | None:

@@ -12,8 +12,6 @@ from datetime import date
 from pathlib import Path
 from time import perf_counter
 
-import pandas as pd
-
 from cmrseg import __version__
 from cmrseg.cine import Cine
 from cmrseg.curation.run import Options as CurationOptions
@@ -163,14 +161,15 @@ def report_study(
         image = load_image(folder / CINE)
         first = (path for (_, frame), (path, _) in planes.items() if frame == 0)
         told = read_facts(first, cycle_ms=image.duration_ms)
-    mask, agreement, result = _mask(image, folder, digest, before, maker, progress)
+    mask, made, result = _mask(image, folder, digest, before, maker, progress)
     with maker.clock("measuring"):
         segmented = TrustInput(
             image,
             mask,
             *ed_es_frames(pixel_curve(mask.array, Label.LV), smooth=True),
             structures=maker.network.spec.label_ids[1:],
-            agreement=agreement,
+            agreement=made and made.agreement,
+            regions=made and made.regions,
             facts=maker.options.facts.or_else(told),
             header_rate_bpm=told.heart_rate_bpm,
             domain=maker.domain,
@@ -195,7 +194,7 @@ def _mask(
     before: ExaminationResult | None,
     maker: Maker,
     progress: Progress | None,
-) -> tuple[Cine, pd.DataFrame | None, ExaminationResult]:
+) -> tuple[Cine, Segmentation | None, ExaminationResult]:
     """The mask of a study: the one that a person corrected, or a new one, which is written."""
     path = folder / MASK
 
@@ -215,7 +214,7 @@ def _mask(
         save_own_mask(found.mask, path)
         result = ExaminationResult(digest, sha256_of([path]), problems=_put_aside(aside))
         write_result(result, folder)
-    return found.mask, found.agreement, result
+    return found.mask, found, result
 
 
 def _in_brackets(text: str) -> str:

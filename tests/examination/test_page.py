@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from cmrseg.cine import Cine
 from cmrseg.examination.analyse import analyse
+from cmrseg.examination.ends import INTERVAL_COLUMNS
 from cmrseg.examination.facts import PatientFacts
 from cmrseg.examination.findings import SENSITIVITY_COLUMNS, Findings
 from cmrseg.examination.normal_ranges import AGAINST_COLUMNS
@@ -219,7 +220,24 @@ def test_click_on_a_check_goes_to_its_slice_and_phase(page, target):
 
 
 def test_a_check_of_no_one_place_has_no_button(page):
-    assert page.js("document.querySelectorAll('.go').length") == 1
+    assert page.js("document.querySelectorAll('.flags .go').length") == 1
+
+
+def test_click_on_an_end_slice_goes_there(page):
+    page.js("document.querySelector('.ends').closest('details').open = true")
+    last = "[...document.querySelectorAll('.ends .go')].at(-1)"
+    wanted = page.js(f"[{last}.dataset.slice, {last}.dataset.frame].join()").split(",")
+    page.press("m")
+    page.js(f"{last}.click()")
+    assert f"z = {wanted[0]} in the file" in said(page, "corner-left")
+    assert f"frame {wanted[1]} in the file" in said(page, "corner-right")
+
+
+def test_the_interval_of_the_ends_is_told():
+    intervals = pd.DataFrame([("EF", 56.0, 51.2, 60.1, "%")], columns=list(INTERVAL_COLUMNS))
+    text = study_page(analysis(intervals=intervals, sure_by="flips"))
+    assert "EF 56.0 % (51.2 to 60.1)" in text
+    assert "how far the flips of the image agree" in text
 
 
 def test_zoom_enlarges_and_r_takes_it_back(page):

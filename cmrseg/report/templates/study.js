@@ -206,10 +206,10 @@
   $("filled").addEventListener("change", actions.f);
   $("speed").addEventListener("change", () => play(view.playing));
 
-  // A click on a check, or on its button, goes to where it shows; a click that selects text does not.
+  // A click on a check or an end slice, or on its button, goes to where it shows; a click that selects text does not.
 
   for (const button of document.querySelectorAll(".go")) {
-    button.closest("li").addEventListener("click", () => {
+    button.closest("li, td").addEventListener("click", () => {
       if (!getSelection().isCollapsed) return;
       const { slice, frame } = button.dataset;
       play(false);

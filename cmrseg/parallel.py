@@ -16,6 +16,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from ctypes import CDLL
+from functools import partial
 from multiprocessing import active_children, get_context, parent_process
 from multiprocessing.connection import wait
 from queue import Empty, SimpleQueue
@@ -38,7 +39,7 @@ _KILLED = (
 )
 
 
-def map_studies(
+def map_studies(  # noqa: PLR0913 (all but the first two are options)
     function: Callable[[Item], Result],
     items: Iterable[Item],
     *,
@@ -46,8 +47,11 @@ def map_studies(
     jobs: int = 1,
     scheduler: str | None = None,
     limit_s: float = LIMIT_S,
+    killed: Callable[[Item, Exception], Result] | None = None,
 ) -> Iterator[Result]:
     """Apply a function to every study, results in the order of the studies.
+
+    Processes share the cores: what computes with threads has its part of them in each.
 
     Parameters
     ----------
@@ -64,6 +68,9 @@ def map_studies(
         Address of a dask scheduler (``tcp://host:8786``); ``jobs`` is then the cluster's business.
     limit_s
         How long one study may take in another process.
+    killed
+        What stands for the result of a study that its worker does not survive, most often for want of memory;
+        the others go on, those that were worked at with it each in a process of its own first.
 
     Returns
     -------
@@ -74,17 +81,18 @@ def map_studies(
     ValueError
         If ``jobs`` is not positive, or a scheduler is named and dask is not installed.
     ChildProcessError
-        If a worker was killed.
+        If a worker was killed, and nothing stands for its result.
     TimeoutError
         If a worker gave no answer within the limit.
     """
     if jobs < 1:
         raise ValueError(f"jobs must be at least 1 (processes), got {jobs}")
     if scheduler:
-        return _map_dask(function, list(items), _connect(scheduler), what)
+        return _map_dask(function, list(items), _connect(scheduler), what, killed)
     if jobs == 1:
         return map(function, items)
-    return _map_processes(function, items, jobs, what, limit_s)
+    in_processes = partial(_map_processes, function, what=what, limit_s=limit_s)
+    return in_processes(items, jobs) if killed is None else _map_on(in_processes, items, jobs, killed)
 
 
 def awaited(future: Any, what: str, limit_s: float = LIMIT_S) -> Any:
@@ -209,13 +217,45 @@ def end_workers(patience_s: float = 0.0) -> bool:
     return not _BUSY
 
 
+def _map_on(
+    in_processes: Callable[[Iterable[Item], int], Iterator[Result]],
+    items: Iterable[Item],
+    jobs: int,
+    killed: Callable[[Item, Exception], Result],
+) -> Iterator[Result]:
+    """Results of processes, and of those that go on after one of them was killed, which ends them all."""
+    left = deque(items)
+    while left:
+        try:
+            for result in in_processes(tuple(left), jobs):
+                left.popleft()
+                yield result
+        except ChildProcessError:
+            for _ in range(min(jobs, len(left))):
+                yield _alone(in_processes, left.popleft(), killed)
+
+
+def _alone(
+    in_processes: Callable[[Iterable[Item], int], Iterator[Result]],
+    item: Item,
+    killed: Callable[[Item, Exception], Result],
+) -> Result:
+    """The result of one item in a process of its own."""
+    try:
+        (result,) = in_processes([item], 1)
+    except ChildProcessError as error:
+        return killed(item, error)
+    return result
+
+
 def _map_processes(
     function: Callable[[Item], Result], items: Iterable[Item], jobs: int, what: str, limit_s: float
 ) -> Iterator[Result]:
     """Results of spawned processes; fork would copy the threads of torch and of OpenMP half-alive."""
+    begin = (_in_main_thread(), max(1, cores() // jobs))
     try:
         with ProcessPoolExecutor(
-            jobs, get_context("spawn"), initializer=end_with_parent, initargs=(_in_main_thread(),)
+            jobs, get_context("spawn"), initializer=_begin_worker, initargs=begin
         ) as pool:
             try:
                 with _deaf_to_interrupts():
@@ -240,6 +280,19 @@ def _deaf_to_interrupts() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def cores() -> int:
+    """Processor cores that this process may use; ``OMP_NUM_THREADS`` limits them, as it does for torch."""
+    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    limit = os.environ.get("OMP_NUM_THREADS", "")
+    return max(1, min(available, int(limit))) if limit.isdigit() else available
+
+
+def _begin_worker(from_main_thread: bool, threads: int) -> None:
+    """Before a worker process imports what computes with threads."""
+    end_with_parent(from_main_thread)
+    os.environ["OMP_NUM_THREADS"] = str(threads)
 
 
 def end_with_parent(from_main_thread: bool = False) -> None:
@@ -282,14 +335,24 @@ def _connect(scheduler: str) -> Any:
 
 
 def _map_dask(
-    function: Callable[[Item], Result], items: list[Item], client: Any, what: str
+    function: Callable[[Item], Result],
+    items: list[Item],
+    client: Any,
+    what: str,
+    killed: Callable[[Item, Exception], Result] | None,
 ) -> Iterator[Result]:
     """Results of a dask cluster, each handed on as soon as those before it are there."""
     from dask.distributed import KilledWorker
 
     with client:
-        try:
-            for number, future in enumerate(client.map(function, items, pure=False), start=1):
-                yield awaited(future, f"{what} (number {number}) from the cluster", CLUSTER_LIMIT_S)
-        except KilledWorker:
-            raise ChildProcessError(_KILLED) from None
+        futures = deque(client.map(function, items, pure=False))
+        for number, item in enumerate(items, start=1):
+            try:
+                # Popped: a result that nobody holds any more is freed on the cluster.
+                yield awaited(
+                    futures.popleft(), f"{what} (number {number}) from the cluster", CLUSTER_LIMIT_S
+                )
+            except KilledWorker:
+                if killed is None:
+                    raise ChildProcessError(_KILLED) from None
+                yield killed(item, ChildProcessError(_KILLED))

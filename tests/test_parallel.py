@@ -2,6 +2,7 @@
 
 import math
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from cmrseg.parallel import Threads, end_workers, map_studies
+from cmrseg.parallel import Threads, cores, end_workers, map_studies
 
 
 def test_one_job_works_in_order():
@@ -157,3 +158,34 @@ def until(look, is_good, seconds):
     while not is_good(seen := look()) and time.monotonic() < deadline:
         time.sleep(0.01)
     return seen
+
+
+def dies_at_three(number: int) -> int:
+    if number == 3:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no SIGKILL")
+def test_the_others_go_on_when_a_worker_is_killed():
+    done = map_studies(dies_at_three, range(7), jobs=2, killed=lambda number, error: f"{number}: {error}")
+    found = list(done)
+    assert [n for n in found if isinstance(n, int)] == [0, 1, 2, 4, 5, 6]
+    assert found[3].startswith("3: a worker process was killed")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no SIGKILL")
+def test_a_killed_worker_is_an_error_where_nothing_stands_for_its_result():
+    with pytest.raises(ChildProcessError, match="was killed"):
+        list(map_studies(dies_at_three, [3], jobs=2))
+
+
+def threads_of(_: int) -> str:
+    return os.environ["OMP_NUM_THREADS"]
+
+
+def test_processes_share_the_cores(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert list(map_studies(threads_of, [0], jobs=2)) == ["1"]
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert list(map_studies(threads_of, [0], jobs=2)) == [str(max(1, cores() // 2))]

@@ -10,6 +10,7 @@ import typer
 
 from cmrseg.cli.console import (
     complain,
+    err,
     names_of,
     note,
     progress_bar,
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from cmrseg.examination.facts import PatientFacts
     from cmrseg.predict import Options
     from cmrseg.workflows.examination import ReportOptions
-    from cmrseg.workflows.predict import ReportRun
+    from cmrseg.workflows.predict import Made, ReportRun
     from cmrseg.zoo.resolved import ResolvedModel
 
 AsPublished = Annotated[
@@ -111,6 +112,13 @@ def predict(
             rich_help_panel=_DICOM,
         ),
     ] = False,
+    jobs: Annotated[
+        int, typer.Option(min=1, help="Processes that make reports.", rich_help_panel=_DICOM)
+    ] = 1,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(help="Address of a dask scheduler, such as tcp://host:8786.", rich_help_panel=_DICOM),
+    ] = None,
 ) -> None:
     """Segment cines and single frames; masks come back on the grid of the input.
 
@@ -141,13 +149,15 @@ def predict(
     if is_dicom or report:
         chosen = names_of(series)
         found = load_rules(rules) if rules else Rules()
-        curation = CurationOptions(rules=found, series=chosen, keep_ids=keep_ids)
+        curation = CurationOptions(found, chosen, keep_ids=keep_ids, jobs=jobs, scheduler=scheduler)
         facts = _facts(height_cm, weight_kg, heart_rate, sex, age)
         normal = load_ranges(normal_ranges) if normal_ranges else None
         _predict_examinations(source, out, resolved, splits, ReportOptions(options, curation, facts, normal))
-    elif any((series, rules, keep_ids, height_cm, weight_kg, heart_rate, sex, age, normal_ranges)):
+    elif any((series, rules, keep_ids, height_cm, weight_kg, heart_rate, sex, age, normal_ranges)) or (
+        jobs > 1 or scheduler
+    ):
         raise typer.BadParameter(
-            "the source holds no DICOM files; these options are for studies with a report"
+            "the source holds no DICOM files; options of studies with a report need --report"
         )
     else:
         _predict_images(source, out, resolved, splits, options)
@@ -180,7 +190,9 @@ def _predict_examinations(
     from cmrseg.workflows.predict import predict_examinations as run_all
 
     with progress_steps() as progress:
-        run = run_all(source, out, model=model, splits=splits, options=options, progress=progress)
+        run = run_all(
+            source, out, model=model, splits=splits, options=options, progress=progress, each=_tell_study
+        )
     for sentence in run.notes:
         note(sentence)
     _show_cohort(run)
@@ -200,6 +212,13 @@ def _predict_examinations(
         complain(f"{len(run.failed)} study(s) have no numbers; the reasons are above and in {out / INDEX}")
     if run.failed or run.unreadable:
         raise typer.Exit(1)
+
+
+def _tell_study(made: Made) -> None:
+    """A line for every study where no bar tells of them, such as in the log of a cluster's job."""
+    if not err.is_terminal:
+        ef = f"EF {made.ef_percent:.1f} %, checks {made.level}"
+        note(f"{made.study}: {made.problem.extra_info if made.problem else ef}")
 
 
 def _show_cohort(run: ReportRun) -> None:

@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 
 import pandas as pd
-import torch
 
 from cmrseg.data.catalog import Catalog
 from cmrseg.data.subsets import write_subsets
@@ -223,8 +222,6 @@ def _carry_out(
     here = jobs == 1 and not scheduler
     if here:
         work = partial(work, listener=listener)
-    elif not scheduler:
-        work = partial(work, threads=max(1, torch.get_num_threads() // jobs))
     finished_first = tuple(sorted(runs, key=lambda run: not is_scored(run.folder, run.score_key)))
     found = {}
     for run, carried in carry_out_all(finished_first, work, jobs=jobs, scheduler=scheduler):

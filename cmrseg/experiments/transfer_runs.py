@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import torch
 
 from cmrseg.data.catalog import Catalog
 from cmrseg.data.subsets import FULL
@@ -71,10 +70,7 @@ class Carried:
 def carry_out_all(
     runs: tuple[PlannedRun, ...], work: Any, *, jobs: int = 1, scheduler: str | None = None
 ) -> Iterator[tuple[PlannedRun, Carried]]:
-    """Every run with what came of it.
-
-    Where a process is killed, which ends all of them, the runs that are left go on, each in a process of its
-    own: most often memory ran out. On a cluster they are problems.
+    """Every run with what came of it; one that its process does not survive is a problem.
 
     Parameters
     ----------
@@ -85,14 +81,8 @@ def carry_out_all(
     jobs, scheduler
         See `cmrseg.parallel.map_studies`.
     """
-    left = list(runs)
-    try:
-        for carried in map_studies(work, runs, jobs=jobs, scheduler=scheduler, **_TRAINING):
-            yield left.pop(0), carried
-    except ChildProcessError as error:
-        killed = error
-    for run in left:
-        yield run, _failed(run, killed) if scheduler else _alone(run, work)
+    done = map_studies(work, runs, jobs=jobs, scheduler=scheduler, killed=_failed, **_TRAINING)
+    return zip(runs, done, strict=True)
 
 
 def carry_out(
@@ -101,7 +91,6 @@ def carry_out(
     data: Data,
     base: ModelName,
     score: Score,
-    threads: int | None = None,
     listener: Listener | None = None,
 ) -> Carried:
     """Train one run and score its model, as far as that has not been done.
@@ -112,8 +101,6 @@ def carry_out(
         Of the study; its images where they are read already.
     score
         `score_model` on the test subjects.
-    threads
-        Processor threads of this run, where several go on beside each other.
     listener
         Told of every batch.
 
@@ -125,8 +112,6 @@ def carry_out(
     if is_scored(run.folder, run.score_key):
         listener.batch(run.images_to_see)
         return Carried(read_problems(run.folder / PROBLEMS_FILE))
-    if threads:
-        torch.set_num_threads(threads)
     try:
         with working_in(run.folder, "study subsets"):
             return _carried_out(run, data, base, score, listener)
@@ -251,15 +236,6 @@ def _write_scores(scores: pd.DataFrame, problems: list[Problem], folder: Path, k
     write_table(scores[[*SCORE_COLUMNS, *IMAGE_COLUMNS]], folder / SCORES_FILE)
     write_table(problem_table(problems), folder / PROBLEMS_FILE)
     finish(folder, key)
-
-
-def _alone(run: PlannedRun, work: Any) -> Carried:
-    """Carry out a run in a process of its own."""
-    try:
-        (carried,) = map_studies(work, [run], jobs=2, **_TRAINING)
-    except ChildProcessError as error:
-        return _failed(run, error)
-    return carried
 
 
 def _failed(run: PlannedRun, error: Exception) -> Carried:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 import sys
 import threading
 import warnings
@@ -30,6 +29,7 @@ from cmrseg.io.checksum import sha256_of
 from cmrseg.io.home import home
 from cmrseg.io.lock import alone
 from cmrseg.io.settings import read_json
+from cmrseg.parallel import cores
 from cmrseg.predict.ready import INSTALL, Network
 from cmrseg.preprocess import DIVISOR
 from cmrseg.problems import DataError, first_line
@@ -63,13 +63,13 @@ def openvino_network(model: ResolvedModel, *, bf16: bool = True) -> Network:
         If the model cannot be read, or OpenVINO cannot compute it as PyTorch does.
     """
     openvino = _silent_openvino()
-    core, cores = openvino.Core(), _cores()
-    workers = min(cores, MOST_WORKERS)
+    core, threads = openvino.Core(), cores()
+    workers = min(threads, MOST_WORKERS)
     fast = bf16 and "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     settings = {
         "INFERENCE_PRECISION_HINT": "bf16" if fast else "f32",
         "NUM_STREAMS": workers,
-        "INFERENCE_NUM_THREADS": cores,
+        "INFERENCE_NUM_THREADS": threads,
     }
     copy = converted(model)
     try:
@@ -219,10 +219,3 @@ def _silent_openvino() -> ModuleType:
     except ImportError as error:
         raise DataError(f"OpenVINO cannot be loaded ({error}); {INSTALL}") from None
     return openvino
-
-
-def _cores() -> int:
-    """Processor cores that this process may use; OMP_NUM_THREADS limits them, as it does for torch."""
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    limit = os.environ.get("OMP_NUM_THREADS", "")
-    return max(1, min(available, int(limit))) if limit.isdigit() else available

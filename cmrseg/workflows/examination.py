@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
@@ -44,7 +45,7 @@ from cmrseg.tasks.segmentation.corrected import read_corrected, short_name
 from cmrseg.tasks.segmentation.from_network import Segmentation
 from cmrseg.zoo.domain import TrainingDomain, read_domain
 from cmrseg.zoo.manifest import resolve
-from cmrseg.zoo.resolved import ModelName
+from cmrseg.zoo.resolved import ModelName, ResolvedModel
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,8 @@ class ReportOptions:
     Attributes
     ----------
     masks, curation
-        How masks are made, and how short-axis cines are made of DICOM files.
+        How masks are made, and how short-axis cines are made of DICOM files; the processes, or the scheduler,
+        of curation make the reports, too.
     facts
         What the user says of the patient; it counts before what the headers say.
     normal
@@ -82,6 +84,11 @@ class Clock:
         finally:
             self.seconds[step] += perf_counter() - start
 
+    def add(self, seconds: Mapping[str, float]) -> None:
+        """Count what another clock has counted."""
+        for step, time in seconds.items():
+            self.seconds[step] += time
+
 
 @dataclass(frozen=True)
 class Maker:
@@ -97,6 +104,8 @@ class Maker:
         What it was trained on, where that is known.
     options, clock
         Of the run.
+    source
+        The model's file. Another process that is sent a maker opens it for itself, once.
     """
 
     network: Network
@@ -104,6 +113,24 @@ class Maker:
     domain: TrainingDomain | None
     options: ReportOptions
     clock: Clock
+    source: ResolvedModel
+
+    def __reduce__(self) -> tuple[Callable[..., Maker], tuple[ResolvedModel, ReportOptions]]:
+        return _opened_here, (self.source, self.options)
+
+
+_OPENED: dict[str, Maker] = {}  # by a worker process, which makes many studies in one way
+_OPENING = threading.Lock()  # a worker of a cluster may have several threads
+
+
+def _opened_here(model: ResolvedModel, options: ReportOptions) -> Maker:
+    """The maker of this process, with a clock that runs from now on."""
+    key = repr((model, options))
+    with _OPENING:
+        if key not in _OPENED:
+            _OPENED.clear()
+            _OPENED[key] = load_maker(model, options, Clock())
+        return replace(_OPENED[key], clock=Clock())
 
 
 def load_maker(model: ModelName, options: ReportOptions, clock: Clock) -> Maker:
@@ -120,7 +147,7 @@ def load_maker(model: ModelName, options: ReportOptions, clock: Clock) -> Maker:
         "licence": spec.licence,
         "computed by": network.runtime,
     }
-    return Maker(network, told, read_domain(model), options, clock)
+    return Maker(network, told, read_domain(model), options, clock, model)
 
 
 def report_study(

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 from cmrseg.curation.examination import FAILED
+from cmrseg.curation.run import Planes
 from cmrseg.examination.cohort import COHORT_COLUMNS, cohort_page
 from cmrseg.examination.outdated import EARLIER, mark_failed
 from cmrseg.examination.result import CINE, ExaminationResult, read_result
@@ -25,7 +26,7 @@ from cmrseg.io.atomic import write_table, write_text
 from cmrseg.io.in_use import works_in
 from cmrseg.io.own_masks import put_aside
 from cmrseg.metrics.volumes import FUNCTION_COLUMNS, VOLUME_COLUMNS
-from cmrseg.parallel import StepProgress
+from cmrseg.parallel import Progress, StepProgress, map_studies
 from cmrseg.problems import PROBLEM_COLUMNS, DataError, Problem, problem_table
 from cmrseg.tasks.segmentation.mask_files import check_no_teacher
 from cmrseg.workflows.cines import Cines, cines_of
@@ -67,8 +68,51 @@ class ReportRun:
     seconds: Mapping[str, float]
 
 
+@dataclass(frozen=True)
+class Job:
+    """A curated study that is to be made.
+
+    Attributes
+    ----------
+    folder, planes, problems
+        As for `cmrseg.workflows.examination.report_study`.
+    """
+
+    folder: Path
+    planes: Planes
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def study(self) -> str:
+        """Its name."""
+        return self.folder.name
+
+
+@dataclass(frozen=True)
+class Made:
+    """What came of a study.
+
+    Attributes
+    ----------
+    study
+        Its name.
+    problem
+        Why it has no numbers.
+    ef_percent, level
+        Ejection fraction of the LV, and the level of its checks.
+    seconds
+        By step.
+    """
+
+    study: str
+    problem: Problem | None = None
+    ef_percent: float = math.nan
+    level: str = ""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+
+
 @works_in("out", "predict")
-def predict_examinations(
+def predict_examinations(  # noqa: PLR0913 (all but the first two are options)
     source: Path,
     out: Path,
     *,
@@ -76,6 +120,7 @@ def predict_examinations(
     splits: Sequence[str] = (),
     options: ReportOptions | None = None,
     progress: StepProgress | None = None,
+    each: Callable[[Made], None] | None = None,
 ) -> ReportRun:
     """Segment, measure and check whole cines, and write a report of each; DICOM studies are curated first.
 
@@ -93,6 +138,8 @@ def predict_examinations(
         How it is done.
     progress
         Called with what is done, how much of it is done, and how much there is.
+    each
+        Told of every study that is made, or has failed.
 
     Returns
     -------
@@ -112,7 +159,12 @@ def predict_examinations(
         with clock("curation"):
             given = stack.enter_context(cines_of(source, out, splits, options.curation, tell))
         _check_facts(given, options)
-        failures = _make_studies(given, out, maker, tell)
+        failures = []
+        for made in _make_studies(given, out, maker, tell):
+            clock.add(made.seconds)
+            failures += [made.problem] if made.problem else []
+            if each:
+                each(made)
     with clock("tables"):
         return _finish(given, failures, out, clock)
 
@@ -130,29 +182,70 @@ def _check_facts(given: Cines, options: ReportOptions) -> None:
         )
 
 
-def _make_studies(given: Cines, out: Path, maker: Maker, tell: StepProgress) -> list[Problem]:
-    """Make the studies one after the other; what failed is returned, the others go on."""
+def _make_studies(given: Cines, out: Path, maker: Maker, tell: StepProgress) -> Iterator[Made]:
+    """Make the studies, one after the other or in several processes; those that fail stop no other."""
     problems = {
-        study: [Problem(*row) for row in rows[list(PROBLEM_COLUMNS)].to_numpy()]
+        study: tuple(Problem(*row) for row in rows[list(PROBLEM_COLUMNS)].to_numpy())
         for study, rows in given.problems.groupby("study")
     }
-    failures, count = [], len(given.planes)
-    for number, (study, planes) in enumerate(given.planes.items(), start=1):
+    jobs = [Job(out / study, planes, problems.get(study, ())) for study, planes in given.planes.items()]
+    workers, count = maker.options.curation, len(jobs)
+    if workers.jobs > 1 or workers.scheduler:
+        done = map_studies(
+            partial(make_study, maker=maker),
+            jobs,
+            what="the report of a study",
+            jobs=workers.jobs,
+            scheduler=workers.scheduler,
+            killed=lambda job, error: Made(job.study, _no_numbers(job, str(error))),
+        )
+        for number, made in enumerate(done, start=1):
+            tell("studies", number, count)
+            yield made
+        return
+    for number, job in enumerate(jobs, start=1):
         step = "segmenting" if count == 1 else f"segmenting study {number} of {count}"
-        gc.collect()  # figures and headers of the last one are circles of references that hold its images
-        try:
-            report_study(out / study, planes, problems.get(study, ()), maker, partial(tell, step))
-        except DataError as error:
-            failures.append(Problem(study, FAILED, "no numbers", extra_info=str(error)))
-        except OSError:
+        yield make_study(job, maker=replace(maker, clock=Clock()), progress=partial(tell, step))
+
+
+def make_study(job: Job, *, maker: Maker, progress: Progress | None = None) -> Made:
+    """Make a study, here or in another process; what is wrong with it is told, not raised.
+
+    Parameters
+    ----------
+    job
+        The study.
+    maker
+        Model and options; its clock is the study's own.
+    progress
+        Told of the parts of the cine that are segmented.
+
+    Raises
+    ------
+    OSError
+        If nothing can be written, which no other study can either.
+    """
+    gc.collect()  # figures and headers of the last one are circles of references that hold its images
+    try:
+        result = report_study(job.folder, job.planes, job.problems, maker, progress)
+    except DataError as error:
+        return Made(job.study, _no_numbers(job, str(error)))
+    except OSError:
+        raise
+    # One strange study must not stop a hundred others; it is tried again on the next call.
+    except Exception as error:
+        if os.environ.get("CMRSEG_DEBUG"):
             raise
-        # One strange study must not stop a hundred others; it is tried again on the next call.
-        except Exception as error:
-            if os.environ.get("CMRSEG_DEBUG"):
-                raise
-            reason = f"unexpected {type(error).__name__}; CMRSEG_DEBUG=1 shows where, please report it"
-            failures.append(Problem(study, FAILED, "no numbers", extra_info=reason))
-    return failures
+        reason = f"unexpected {type(error).__name__}; CMRSEG_DEBUG=1 shows where, please report it"
+        return Made(job.study, _no_numbers(job, reason))
+    row = result.cohort or {}
+    seconds = dict(maker.clock.seconds)
+    return Made(job.study, None, row.get("EF_percent", math.nan), row.get("level", ""), seconds)
+
+
+def _no_numbers(job: Job, reason: str) -> Problem:
+    """That a study has failed."""
+    return Problem(job.study, FAILED, "no numbers", extra_info=reason)
 
 
 def _finish(given: Cines, failures: list[Problem], out: Path, clock: Clock) -> ReportRun:

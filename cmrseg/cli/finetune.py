@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cmrseg.cli.console import training_listener
-from cmrseg.cli.out_folder import out_folder
+from cmrseg.cli.out_folder import run_folder
 from cmrseg.cli.train import DataSets, Out, Resume, finish
 from cmrseg.cli.training_options import takes_training_options
 from cmrseg.cli.zoo.get import ready
@@ -38,9 +38,8 @@ def finetune(
     from cmrseg.workflows.train import finetune as run_training
 
     model = ready(base)
-    out = out_folder(out, Path(base), *data, resume=resume)
-    with training_listener() as listener:
+    with run_folder(out, Path(base), *data, resume=resume) as folder, training_listener() as listener:
         run = run_training(
-            model, data, out, options=options, also_on=also_on, resume=resume, listener=listener
+            model, data, folder, options=options, also_on=also_on, resume=resume, listener=listener
         )
     finish(run)

@@ -6,11 +6,11 @@ import atexit
 import os
 import re
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from itertools import count, takewhile
 from pathlib import Path
 
-from cmrseg.cli.console import note
+from cmrseg.cli.console import err, note
 from cmrseg.problems import DataError
 
 RUNS = Path("runs")  # in the folder where the command is typed
@@ -47,6 +47,24 @@ def out_folder(given: Path | None, *parts: str | Path, resume: bool = False) -> 
     folder = begun or _new(name)
     note(f"results: {folder}{', which goes on' if begun else ''} (another folder: --out)")
     return folder
+
+
+@contextmanager
+def run_folder(given: Path | None, *parts: str | Path, resume: bool = False) -> Iterator[Path]:
+    """`out_folder` of a training; where a launcher has started several processes, the first one's is kept.
+
+    Raises
+    ------
+    DataError
+        If it cannot be made, or several processes were not told which one it is.
+    """
+    from cmrseg.training.ranks import rank, ranks, together
+
+    if ranks() > 1 and given is None:
+        raise DataError("several processes train together; name the folder of the run with --out")
+    err.quiet = rank() > 0  # all would say the same
+    with together(out_folder(given, *parts, resume=resume)) as folder:
+        yield folder
 
 
 def path_name(path: str | Path) -> str:

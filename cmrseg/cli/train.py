@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cmrseg.cli.console import note, training_listener, warn_of_problems
-from cmrseg.cli.out_folder import out_folder
+from cmrseg.cli.out_folder import run_folder
 from cmrseg.cli.training_options import takes_training_options
 from cmrseg.training.options import TrainOptions
 
@@ -52,9 +52,8 @@ def train(
     from cmrseg.workflows.train import train as run_training
 
     config = train_config(name, options)
-    out = out_folder(out, str(config.recipe), resume=resume)
-    with training_listener() as listener:
-        run = run_training(config, data, out, resume=resume, listener=listener, confidence=confidence)
+    with run_folder(out, str(config.recipe), resume=resume) as folder, training_listener() as listener:
+        run = run_training(config, data, folder, resume=resume, listener=listener, confidence=confidence)
     finish(run)
 
 

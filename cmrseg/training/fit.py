@@ -42,6 +42,7 @@ from cmrseg.training.log import (
     validated_weights,
     validation_score,
 )
+from cmrseg.training.ranks import ranks
 from cmrseg.training.split_images import (
     Data,
     SplitImages,
@@ -291,7 +292,9 @@ def _run(
     if checkpoint:
         _load_weights(learn, checkpoint)
         listener.note(f"resuming after epoch {state.epoch}")
-    listener.start(len(loaders.train) * loaders.train.bs, sum(s.epochs for s in config.schedule), state.epoch)
+    listener.start(
+        len(loaders.train) * loaders.train.bs * ranks(), sum(s.epochs for s in config.schedule), state.epoch
+    )
     first_epoch = 0
     for number, stage in enumerate(config.schedule, start=1):
         if state.epoch < first_epoch + stage.epochs:

@@ -18,6 +18,7 @@ from cmrseg.models.device import has_fast_bf16, memory_format
 from cmrseg.tasks import get_task
 from cmrseg.training.callbacks import AverageWeights, ClipGradient, ReducedPrecision
 from cmrseg.training.config import TrainConfig
+from cmrseg.training.ranks import SharedSteps, ranks
 from cmrseg.zoo.model_file import Model
 
 
@@ -42,6 +43,8 @@ def build_learner(model: Model, loaders: DataLoaders, config: TrainConfig) -> Le
     callbacks: list[Any] = [validator]
     if config.ema_decay:
         callbacks.append(AverageWeights(config.ema_decay))
+    if ranks() > 1:
+        callbacks.append(SharedSteps())
     if config.gradient_clip:
         callbacks.append(ClipGradient(config.gradient_clip))
     if config.bf16 and has_fast_bf16(loaders.device):

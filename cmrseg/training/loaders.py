@@ -25,6 +25,7 @@ from cmrseg.tasks import Task, get_task
 from cmrseg.training.config import TrainConfig
 from cmrseg.training.images import TrainingImages
 from cmrseg.training.items import ITEMS, TensorNumbers, pad_stacks
+from cmrseg.training.ranks import part_of_batch, shared
 from cmrseg.training.sampling import sampling_weights
 
 
@@ -110,11 +111,13 @@ def make_loaders(
     training, validation = ITEMS[dims](train, split_idx=0), ITEMS[dims](valid, split_idx=1)
     augmented = [*config.recipe.images.transforms(config.preprocessing.size), *plain]
     weights = sampling_weights(train, config)
-    make = TfmdDL if weights is None else partial(WeightedDL, wgts=training.weights(weights))
+    make = shared(TfmdDL)
+    if weights is not None:
+        make = partial(shared(WeightedDL), wgts=training.weights(weights))
     same_size = {"before_batch": pad_stacks} if dims == 3 else {}
     train_loader = make(
         training,
-        bs=min(config.batch_size, len(training)),
+        bs=part_of_batch(min(config.batch_size, len(training))),
         shuffle=True,
         drop_last=True,
         after_batch=augmented,

@@ -22,6 +22,7 @@ from cmrseg.models.device import peak_memory_mb
 from cmrseg.problems import DataError, first_line
 from cmrseg.tasks import Task, get_task
 from cmrseg.training.callbacks import AverageWeights
+from cmrseg.training.ranks import ranks
 from cmrseg.zoo.model_file import ModelSpec, save_model
 
 CHECKPOINT = "checkpoint.pt"
@@ -114,9 +115,10 @@ class RunLog(Callback):
     def after_batch(self) -> None:
         """Add up the loss."""
         if self.training:
-            self.loss_sum += self.loss.item() * len(self.yb[0])
-            self.images += len(self.yb[0])
-            self.listener.batch(len(self.yb[0]))
+            images = len(self.yb[0]) * ranks()
+            self.loss_sum += self.loss.item() * images
+            self.images += images
+            self.listener.batch(images)
 
     def after_epoch(self) -> None:
         """Write down the epoch, and those since the last validation with it."""

@@ -29,7 +29,7 @@ from cmrseg.predict import Options
 from cmrseg.problems import DataError, problem_table
 from cmrseg.workflows import predict as studies
 from cmrseg.workflows.cines import is_dicom_source
-from cmrseg.workflows.examination import ReportOptions
+from cmrseg.workflows.examination import Clock, Maker, ReportOptions
 from cmrseg.workflows.predict import predict_examinations
 from cmrseg.zoo.manifest import DEFAULT_MODEL, model_path
 from cmrseg.zoo.model_file import read_model, save_model, with_labels
@@ -424,12 +424,15 @@ def test_what_a_study_leaves_behind_is_gone_before_the_next(monkeypatch, tmp_pat
     def report(*_):
         seen.append(len(alive))
         alive.add(Figure())
+        return SimpleNamespace(cohort=None)
 
     monkeypatch.setattr(studies, "report_study", report)
+    maker = Maker(None, {}, None, ReportOptions(), Clock(), None)
     given = SimpleNamespace(planes={"a": {}, "b": {}, "c": {}}, problems=problem_table([]))
     gc.disable()
     try:
-        assert studies._make_studies(given, tmp_path, None, lambda *_: None) == []
+        made = list(studies._make_studies(given, tmp_path, maker, lambda *_: None))
     finally:
         gc.enable()
+    assert [one.problem for one in made] == [None, None, None]
     assert seen == [0, 0, 0]

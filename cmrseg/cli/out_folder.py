@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from itertools import count, takewhile
 from pathlib import Path
 
-from cmrseg.cli.console import err, note
+from cmrseg.cli.console import err, note, out
 from cmrseg.problems import DataError
 
 RUNS = Path("runs")  # in the folder where the command is typed
@@ -62,7 +62,7 @@ def run_folder(given: Path | None, *parts: str | Path, resume: bool = False) -> 
 
     if ranks() > 1 and given is None:
         raise DataError("several processes train together; name the folder of the run with --out")
-    err.quiet = rank() > 0  # all would say the same
+    out.quiet = err.quiet = rank() > 0  # all would say the same
     with together(out_folder(given, *parts, resume=resume)) as folder:
         yield folder
 

@@ -15,6 +15,7 @@ from cmrseg.cine import Cine
 from cmrseg.data.catalog_rows import grid_notes, list_files, readable_rows, spacing_notes
 from cmrseg.data.joining import join_parts
 from cmrseg.data.splits import apply_splits, draw_splits, leak_notes, patients_of
+from cmrseg.data.twins import twin_notes, twins
 from cmrseg.io.images import is_nifti, load_image, load_mask, read_grid, stem
 from cmrseg.labels import Label, scheme_of
 from cmrseg.problems import DataError, Problem
@@ -168,11 +169,13 @@ def read_catalog(
     if not rows:
         raise DataError(problems[0].extra_info if problems else f"no images in {root}")
     table, split_notes = apply_splits(pd.DataFrame(rows, columns=list(COLUMNS)), root)
+    same = twins(table)
     notes += [
         *joined,
         *grid_notes(table),
         *spacing_notes(table),
-        *leak_notes(table, patients_of(table, root)),
+        *twin_notes(same),
+        *leak_notes(table, patients_of(table, root, same)),
         *split_notes,
     ]
     catalog = Catalog(table, problems, notes, root)
@@ -197,7 +200,7 @@ def assign_splits(catalog: Catalog, *, seed: int) -> Catalog:
     """
     if {"train", "val"} <= set(catalog.table["split"]):
         return catalog
-    patients = patients_of(catalog.table, catalog.root)
+    patients = patients_of(catalog.table, catalog.root, twins(catalog.table))
     structures = _structures_of_patients(catalog, patients)
     table, note = draw_splits(catalog.table, seed=seed, patients=patients, structures=structures)
     return replace(catalog, table=table, notes=[*catalog.notes, note])

@@ -57,7 +57,7 @@ def _split_notes(splits: Mapping[str, str], table: pd.DataFrame) -> list[str]:
     return [f"{len(names)} {what}: {', '.join(names[:5])}" for what, names in told.items() if names]
 
 
-def patients_of(table: pd.DataFrame, root: Path) -> pd.Series:
+def patients_of(table: pd.DataFrame, root: Path, same: Mapping[str, str] | None = None) -> pd.Series:
     """Whose images they are: several curated studies may be of one patient, as ``studies.tsv`` tells.
 
     Parameters
@@ -66,17 +66,20 @@ def patients_of(table: pd.DataFrame, root: Path) -> pd.Series:
         Rows of a catalog.
     root
         Folder of the data set.
+    same
+        From `cmrseg.data.twins.twins`.
 
     Returns
     -------
     The patient of every row; the subject itself where nothing is told.
     """
+    subjects = table["subject"].replace(dict(same or {}))
     path = root / "studies.tsv"
     told = read_table(path, str) if path.is_file() else pd.DataFrame()
     if not {"study", "subject"} <= set(told.columns):
-        return table["subject"]
+        return subjects
     told = told.dropna(subset=["study", "subject"]).drop_duplicates("study").set_index("study")["subject"]
-    return table["subject"].map(told).fillna(table["subject"])
+    return subjects.map(told).fillna(subjects)
 
 
 def draw_splits(

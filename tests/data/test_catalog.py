@@ -382,7 +382,7 @@ def test_real_data_sets_are_read_whole(test_data, name, images, volumes):
     assert len(catalog.volumes()) == volumes
 
 
-@pytest.mark.parametrize("name", ["acdc", "sunnybrook_png", "mnms_vendorA", "mnms_vendorB"])
+@pytest.mark.parametrize("name", ["sunnybrook_png", "mnms_vendorA", "mnms_vendorB"])
 def test_no_real_subject_is_on_two_sides(test_data, name):
     catalog = read_catalog(test_data / name)
     assert not any("more than one split" in note for note in catalog.notes)

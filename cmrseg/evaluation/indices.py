@@ -23,6 +23,7 @@ from cmrseg.metrics.indices import INDICES
 from cmrseg.problems import DataError, Problem
 from cmrseg.tasks.quantification.truth import PLACE, TABLE, cine_indices, read_indices, true_indices
 
+TRUE = "_true"  # ends the names of true values beside predicted ones
 MEAN = "mean of the truth"  # the method that knows no image
 TEST_COLUMNS = (
     "group", "first", "second", "difference", "low", "high", "p_images", "p_subjects", "images", "subjects",
@@ -88,11 +89,13 @@ def evaluate_indices(
     known, problems = true_indices(catalog)
     if known.empty:
         raise DataError(f"no index of {truth} is known; it needs masks with a closed wall, or {TABLE}")
+    names = [name for name in (*INDICES, PHASE) if name in known]
+    true = known.rename(columns={name: f"{name}{TRUE}" for name in names})
     parts = []
     for name, folder in methods.items():
         found, wrong = _answers(folder, catalog, known)
         problems += wrong
-        both = known.merge(found, on=list(PLACE), suffixes=("_true", ""))
+        both = true.merge(found, on=list(PLACE))
         if both.empty:
             told = f"{folder} answers none of the {len(known)} images of {truth} that have indices"
             problems.append(Problem(name, "no answer", NOT_EVALUATED, "", told))
@@ -100,17 +103,8 @@ def evaluate_indices(
         parts.append(both.assign(method=name))
     if methods and not parts:
         raise DataError(problems[-1].extra_info)
-    means = known.rename(columns={column: f"{column}_true" for column in (*INDICES, PHASE)})
-    average = known[[*(n for n in INDICES if n in known), *([PHASE] if PHASE in known else [])]].mean()
-    parts.append(means.assign(**average.to_dict(), method=MEAN))
-    values = pd.concat([_both_named(part) for part in parts], ignore_index=True)
-    return _compared(values, [*catalog.problems, *problems])
-
-
-def _both_named(part: pd.DataFrame) -> pd.DataFrame:
-    """True columns with their suffix also where the method has no column of that name."""
-    lonely = [name for name in (*INDICES, PHASE) if name in part and f"{name}_true" not in part]
-    return part.rename(columns={name: f"{name}_true" for name in lonely})
+    parts.append(true.assign(**known[names].mean().to_dict(), method=MEAN))
+    return compare_values(pd.concat(parts, ignore_index=True), [*catalog.problems, *problems])
 
 
 def _answers(folder: Path, catalog: Catalog, known: pd.DataFrame) -> tuple[pd.DataFrame, list[Problem]]:
@@ -131,26 +125,44 @@ def _answers(folder: Path, catalog: Catalog, known: pd.DataFrame) -> tuple[pd.Da
     return pd.concat(tables[1:] or tables, ignore_index=True), problems
 
 
-def _compared(values: pd.DataFrame, problems: list[Problem]) -> IndexEvaluation:
-    """Errors and tests of all methods."""
+def compare_values(
+    values: pd.DataFrame,
+    problems: Sequence[Problem] = (),
+    *,
+    pairs: Sequence[tuple[str, str]] | None = None,
+) -> IndexEvaluation:
+    """Errors and tests of methods.
+
+    Parameters
+    ----------
+    values
+        Columns method, subject, frame, slice, and of indices and phase the predicted (``dim1_mm``) and the
+        true (``dim1_mm_true``), as far as they are known.
+    problems
+        What is not in them.
+    pairs
+        Methods that are tested against each other; every two by default.
+    """
     errors, images = [], []
     for name, part in values.groupby("method", sort=False):
-        given = [n for n in (*INDICES, PHASE) if n in part and part[n].notna().any()]
+        given = [n for n in (*INDICES, PHASE) if {n, f"{n}{TRUE}"} <= set(part) and part[n].notna().any()]
         predicted = part[given]
-        true = part[[f"{n}_true" for n in given]].set_axis(given, axis=1)
+        true = part[[f"{n}{TRUE}" for n in given]].set_axis(given, axis=1)
         errors.append(index_errors(predicted, true).assign(method=name))
         images.append(part[["method", *PLACE]].join(group_errors(predicted, true)))
     table = pd.concat(errors, ignore_index=True)
     by_image = pd.concat(images, ignore_index=True)
     ordered = table[["method", *(column for column in table if column != "method")]]
-    return IndexEvaluation(ordered, by_image, _tests(by_image), values, problems)
+    return IndexEvaluation(ordered, by_image, _tests(by_image, pairs), values, list(problems))
 
 
-def _tests(images: pd.DataFrame, *, seed: int = 0) -> pd.DataFrame:
-    """Paired differences of every two methods, without that which knows nothing."""
+def _tests(
+    images: pd.DataFrame, pairs: Sequence[tuple[str, str]] | None = None, *, seed: int = 0
+) -> pd.DataFrame:
+    """Paired differences of methods, without that which knows nothing."""
     names = [name for name in images["method"].unique() if name != MEAN]
     rows = []
-    for first, second in combinations(names, 2):
+    for first, second in combinations(names, 2) if pairs is None else pairs:
         pair = [images[images["method"] == name].set_index(list(PLACE)) for name in (first, second)]
         for group in (*GROUPS, PHASE):
             if all(group in part for part in pair):
@@ -178,13 +190,13 @@ def paper_table(errors: pd.DataFrame) -> pd.DataFrame:
 
     Returns
     -------
-    How many images were answered; of every group MAE with SD (over the images) and correlation; and the error
+    How many images were answered (at least); of every group MAE with SD (over the images) and correlation; and the error
     rate of the phase.
     """
     rows = []
     for name, part in errors.groupby("method", sort=False):
         by_name = part.set_index("name")
-        row: dict[str, object] = {"method": name, "images": by_name["n"].max()}
+        row: dict[str, object] = {"method": name, "images": by_name["n"].min()}
         for group, digits in zip(GROUPS, (0, 2, 2), strict=True):
             known = by_name.loc[group] if group in by_name.index else None
             row[f"{group} ({UNITS[group]})"] = _said(known, digits)

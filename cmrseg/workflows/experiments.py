@@ -10,6 +10,8 @@ from cmrseg.experiments.comparison import Comparison, ComparisonSetup, compare
 from cmrseg.experiments.comparison_report import comparison_report
 from cmrseg.experiments.curves import join_logs, read_training_log, run_table, with_smoothed
 from cmrseg.experiments.curves_report import Curves, curves_report
+from cmrseg.experiments.ensembles import EnsembleStudy, read_predictions, search_ensembles
+from cmrseg.experiments.ensembles_report import ensembles_report
 from cmrseg.experiments.planning import planning_table
 from cmrseg.experiments.printed import beside, read_printed
 from cmrseg.experiments.recommendation import recommendation
@@ -136,4 +138,25 @@ def curves(
     runs = run_table(log)
     found = Curves(log, runs, None if paper is None else beside(runs, read_printed(paper)))
     write(curves_report(found, {"logs": ", ".join(map(str, logs)), "subsets": subsets, "paper": paper}), out)
+    return found
+
+
+@works_in("out", "study ensemble")
+def ensemble(predictions: Path, out: Path, *, most: int = 20, seed: int = 0) -> EnsembleStudy:
+    """The best of all ensembles of configurations: `search_ensembles`, then tables and a report.
+
+    Parameters
+    ----------
+    predictions
+        Folder with what configurations predicted, see `cmrseg.experiments.ensembles.read_predictions`.
+    out
+        Gets ``table1.csv``, ``members.csv``, ``tests.csv``, ``errors.csv``, ``sizes.csv``,
+        ``figures/members.png`` and ``report.html``.
+    most, seed
+        As of `search_ensembles`.
+    """
+    values, folds = read_predictions(predictions)
+    found = search_ensembles(values, folds, most=most, seed=seed)
+    told = {"predictions": str(predictions), "most": most, "seed": seed}
+    write(ensembles_report(found, told), out)
     return found

@@ -55,6 +55,7 @@ ENTRIES = {
     "workflow masks": lambda out: evaluate.masks(DATA, DATA, out),
     "workflow compare_masks": lambda out: evaluate.compare_masks(DATA, {}, out),
     "workflow indices": lambda out: evaluate.indices(DATA, {}, out),
+    "workflow ensemble": lambda out: experiments.ensemble(DATA, out),
     "fetch_data": lambda out: fetch_data(RecordName("10.5281/zenodo.7"), out),
     "workflow compare": lambda out: compare_visits(DATA, DATA, out),
     "run_demo": lambda out: run_demo(out),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from cmrseg.cli.study import curves, frames, regions, search, subsets, table
+from cmrseg.cli.study import curves, ensemble, frames, regions, search, subsets, table
 
 app = typer.Typer(help="Studies over many training runs.", no_args_is_help=True)
 
@@ -20,3 +20,4 @@ app.command("frames")(frames.frames)
 app.command("table")(table.table)
 app.command("regions")(regions.regions)
 app.command("curves")(curves.curves)
+app.command("ensemble")(ensemble.ensemble)

@@ -190,8 +190,8 @@ def paper_table(errors: pd.DataFrame) -> pd.DataFrame:
 
     Returns
     -------
-    How many images were answered (at least); of every group MAE with SD (over the images) and correlation; and the error
-    rate of the phase.
+    How many images were answered, at least; MAE with SD (over the images) and correlation of every group; and
+    the error rate of the phase.
     """
     rows = []
     for name, part in errors.groupby("method", sort=False):

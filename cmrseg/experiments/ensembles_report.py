@@ -59,6 +59,8 @@ def _figure(sizes: pd.DataFrame) -> Figure:
         part = sizes[sizes["group"] == group]
         share = 100 if group == PHASE else 1
         ax.plot(part["members"], part["error"] * share, "o-", ms=3)
+        ax.set_ylim(bottom=0)
+        ax.xaxis.get_major_locator().set_params(integer=True)
         ax.set(
             xlabel="members",
             ylabel=f"{'error rate' if group == PHASE else 'MAE'} ({UNITS[group]})",

@@ -47,6 +47,8 @@ class RegionEvaluation:
     table3
         What every further method gains over the first at base and apex: ``mean`` and ``sd`` (positive is
         better, as in the paper), ``p`` of the paired t test, interval over subjects.
+    function
+        Mean error and mean absolute error of EDV, ESV (ml) and EF (points) of every method over its subjects.
     volumes
         Mean error of every region at ED and ES (ml) and in the EF (points): what it would be if only this
         region were segmented and the others were true.
@@ -57,6 +59,7 @@ class RegionEvaluation:
     slices: pd.DataFrame
     table1: pd.DataFrame
     table3: pd.DataFrame
+    function: pd.DataFrame
     volumes: pd.DataFrame
     problems: list[Problem]
 
@@ -101,7 +104,14 @@ def evaluate_regions(
     slices = pd.DataFrame(rows, columns=list(SLICE_COLUMNS))
     if slices.empty:
         raise DataError(f"none of the masks of {catalog.root} could be compared; {problems[0].extra_info}")
-    return RegionEvaluation(slices, region_table(slices), gain_table(slices), volume_table(slices), problems)
+    return RegionEvaluation(
+        slices=slices,
+        table1=region_table(slices),
+        table3=gain_table(slices),
+        function=function_errors(slices),
+        volumes=volume_table(slices),
+        problems=problems,
+    )
 
 
 def _method_rows(name: str, folder: Path, catalog: Catalog) -> tuple[list[tuple], list[Problem]]:
@@ -202,6 +212,38 @@ def volume_table(slices: pd.DataFrame) -> pd.DataFrame:
         "n",
     ]
     return pd.DataFrame(rows, columns=columns)
+
+
+def function_errors(slices: pd.DataFrame) -> pd.DataFrame:
+    """How far EDV, ESV and EF of every method are from those of the truth, over subjects with ED and ES.
+
+    Returns
+    -------
+    Columns method, structure, quantity, bias, abs_error, n and unit; predicted minus true. Volumes are nan
+    where pixels have no size.
+    """
+    known = slices[slices["phase"].isin(["ED", "ES"]) & (slices["structure"] != Label.MYO.name)]
+    rows = [
+        (method, structure, quantity, errors.mean(), errors.abs().mean(), len(errors), unit)
+        for (method, structure), part in known.groupby(["method", "structure"], sort=False)
+        for quantity, errors, unit in _function_errors(part)
+    ]
+    return pd.DataFrame(rows, columns=["method", "structure", "quantity", "bias", "abs_error", "n", "unit"])
+
+
+def _function_errors(part: pd.DataFrame) -> Iterator[tuple[str, pd.Series, str]]:
+    """Errors of one ventricle by subject, from the slices of one method."""
+    kinds = ["true_pixels", "predicted_pixels"]
+    sums = part.pivot_table(index="subject", columns="phase", values=kinds, aggfunc="sum")
+    sums = sums.reindex(columns=pd.MultiIndex.from_product([kinds, ["ED", "ES"]])).dropna()
+    ml = part.groupby("subject")["voxel_ml"].first().reindex(sums.index)
+    change = sums["predicted_pixels"] - sums["true_pixels"]
+    yield "EDV", change["ED"] * ml, "ml"
+    yield "ESV", change["ES"] * ml, "ml"
+    true, found = (
+        np.array([ejection_fraction(*pair) for pair in sums[kind].to_numpy()], float) for kind in kinds
+    )
+    yield "EF", pd.Series(found - true, sums.index), "points"
 
 
 def interpolated(slices: pd.DataFrame) -> pd.DataFrame:

@@ -28,6 +28,7 @@ _TABLE3 = (
     "Difference of the mean (and of the sd) from the first method, in points; positive is better: a higher "
     "mean, a lower sd. A star marks p < 0.01 of the paired t test; the interval is over subjects."
 )
+_FUNCTION = "Mean error (predicted minus true) and mean absolute error over the subjects with ED and ES."
 _VOLUMES = (
     "Mean error that a region alone causes: its slices as predicted, all others true. non-cardiac are slices "
     "without a contour, in which a mask is too much."
@@ -41,10 +42,12 @@ def regions_report(found: RegionEvaluation, provenance: Mapping[str, object]) ->
         Section("Dice by region", [_RULE, _TABLE1], _region_tables(found.table1)),
         Section("From base to apex", pictures=[_curve_picture(curves)]),
         *_gain_sections(found.table3),
+        Section("EDV, ESV and EF", [_FUNCTION], [Table(found.function.round(2), "Errors")]),
         Section("What a region costs", [_VOLUMES], [Table(found.volumes.round(2), "Volumes and EF")]),
         problem_section(found.problems, [p.study for p in found.problems], what="subject"),
     ]
     tables = {"slices.csv": found.slices, "table1.csv": found.table1, "volumes.csv": found.volumes}
+    tables["function.csv"] = found.function
     tables |= {"curves.csv": curves} | ({} if found.table3.empty else {"table3.csv": found.table3})
     summary = _headline(found.table1)
     return Report("Base, middle, apex", sections, provenance, summary, tables, found.problems)

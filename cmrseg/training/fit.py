@@ -379,6 +379,7 @@ def _finish(
         "versions": _versions(),
     }
     training |= {"class_weights": dict(config.class_weights)} if config.class_weights else {}
+    training |= {"region": config.region} if config.region else {}
     if images.problems:  # before the model, which says that all is done
         write_table(problem_table(list(images.problems)), out / "problems.tsv")
     domain = images.domain()

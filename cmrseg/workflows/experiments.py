@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from cmrseg.experiments import search as parameters
@@ -21,6 +22,7 @@ from cmrseg.experiments.search_report import search_report
 from cmrseg.experiments.transfer import LOG_FILE, transfer_study
 from cmrseg.experiments.transfer_plan import TransferSetup
 from cmrseg.experiments.transfer_report import TransferAnswer, said_of, transfer_report
+from cmrseg.io.atomic import write_text
 from cmrseg.io.in_use import works_in
 from cmrseg.report.write import write
 from cmrseg.training.log import Listener
@@ -91,22 +93,36 @@ def table(data: Path, out: Path, setup: ComparisonSetup, *, listener: Listener |
 
 @works_in("out", "study regions")
 def regions(
-    data: Sequence[Path], out: Path, setup: RegionSetup, *, listener: Listener | None = None
-) -> RegionStudy:
+    data: Sequence[Path],
+    out: Path,
+    setup: RegionSetup,
+    *,
+    seeds: Sequence[int] = (),
+    listener: Listener | None = None,
+) -> list[RegionStudy]:
     """A regional model and what it gains, see `cmrseg.experiments.regions.region_study`; then the report.
 
     ``out`` also gets ``classifiers.csv`` (Table 2), ``gaps.csv``, ``arms.csv``, the tables of `evaluate
-    regions`, ``figures/regions.png`` and ``report.html``.
+    regions`, ``figures/regions.png`` and ``report.html``. With several seeds there is a study of each in
+    ``out/seed0`` ..., with the splits of the first; the report is that of the first with what the seeds say
+    together, and ``seeds.csv`` has the gains of each.
     """
-    found = region_study(data, out, setup, listener=listener)
+    found = [region_study(data, out, setup, listener=listener)] if len(seeds) < 2 else []
+    for seed in seeds if len(seeds) > 1 else ():
+        folder, first = out / f"seed{seed}", out / f"seed{seeds[0]}"
+        if folder != first:
+            write_text((first / "splits.csv").read_text(encoding="utf-8"), folder / "splits.csv")
+        of_seed = replace(setup, options=replace(setup.options, seed=seed))
+        found.append(region_study(data, folder, of_seed, listener=listener))
     told = {
+        "seeds": ", ".join(map(str, seeds)) or "one",
         "data": ", ".join(map(str, data)),
         "base": str(setup.base),
         "classifiers": ", ".join(map(str, setup.classifiers)),
         "splits": ", ".join(setup.splits),
         **setup.options.said(),
     }
-    write(region_study_report(found, told), out)
+    write(region_study_report(found, told, seeds=seeds), out)
     return found
 
 

@@ -65,7 +65,8 @@ def describe_file(model: ResolvedModel) -> str:
         "training": _settings(training),
         **dict(_domain_rows(domain)),
     }
-    rows |= {role: f"{m.spec.name}, {m.path.name}, sha256 {m.sha256}" for role, m in model.members.items()}
+    for role, member in model.members.items():
+        rows[f"member {role}"] = f"{member.spec.name}, {member.path.name}, sha256 {member.sha256}"
     return "\n".join([f"# {spec.name}", "", *(f"- **{key}**: {value}" for key, value in rows.items())])
 
 

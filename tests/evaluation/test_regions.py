@@ -120,3 +120,22 @@ def test_masks_of_another_data_set_are_refused(truth, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError):
         evaluate_regions(truth, {"a": tmp_path / "empty"})
+
+
+def test_where_only_the_base_errs_the_whole_error_is_its_own(truth, other):
+    found = evaluate_regions(truth, {"a": other})
+    errors = found.function[found.function["structure"] == "LV"].set_index("quantity")
+    base = found.volumes.set_index(["structure", "region"]).loc[("LV", "base")]
+    assert errors.loc[["EDV", "ESV", "EF"], "bias"].tolist() == pytest.approx(
+        base[["EDV_error_ml", "ESV_error_ml", "EF_error"]].tolist()
+    )
+    assert errors.loc["EDV", "abs_error"] == pytest.approx(-errors.loc["EDV", "bias"])
+    assert (errors["n"] == 4).all()
+
+
+def test_a_method_without_a_phase_has_no_errors_of_function(truth, other):
+    table = pd.read_csv(truth / "catalog.csv")
+    table[table["phase"] == "ED"].to_csv(truth / "catalog.csv", index=False)
+    function = evaluate_regions(truth, {"a": other}).function
+    assert (function["n"] == 0).all()
+    assert function["bias"].isna().all()

@@ -30,6 +30,7 @@ from cmrseg.training.config import train_config
 from cmrseg.training.images import TrainingImages
 from cmrseg.training.options import TrainOptions
 from cmrseg.training.split_images import SplitImages
+from cmrseg.workflows.experiments import regions
 from cmrseg.zoo.manifest import resolve
 from cmrseg.zoo.model_file import ModelSpec, build_net, save_model
 from tests.training.conftest import write_disks
@@ -143,29 +144,50 @@ def classifier():
     ARCHITECTURES["r18-region"] = before
 
 
-@pytest.mark.slow  # seven short trainings
-@pytest.mark.usefixtures("classifier")
-def test_the_whole_way_and_once_more(tmp_path):
-    data = write_disks(tmp_path / "disks", slices=5, splits=("train",) * 3 + ("val", "test"))
+@pytest.fixture
+def setup(tmp_path):
+    """A study of tiny networks that train for a moment."""
     spec = ModelSpec(
         "tiny", "light2d", ("BACKGROUND", "LV", "MYO", "RV"), Preprocessing(size=32), "light2d_CE_x_s1",
         arguments={"widths": [4, 8]},
     )  # fmt: skip
     base = save_model(spec, build_net(spec).state_dict(), tmp_path / "tiny.safetensors")
-    options = TrainOptions(epochs=1, batch_size=2, start="base model")
-    setup = RegionSetup(
-        base, (ClassifierPlan("r18", random=True, weighted=True),), options=options, classifier_epochs=1
-    )
+    plan = ClassifierPlan("r18", random=True, weighted=True)
+    options = TrainOptions(epochs=1, batch_size=2)
+    return RegionSetup(base, (plan,), options=options, classifier_epochs=1)
+
+
+@pytest.mark.slow  # seven short trainings, twice
+@pytest.mark.usefixtures("classifier")
+def test_several_data_sets_and_seeds(tmp_path, setup):
+    splits = ("train",) * 2 + ("val", "test")
+    data = [write_disks(tmp_path / name, slices=5, splits=splits) for name in ("one", "two")]
+    found = regions(data, tmp_path / "out", replace(setup, ratios=()), seeds=(0, 1))
+    assert [set(study.by_data) for study in found] == [{"one", "two"}] * 2
+    subjects = {name: set(each.slices["subject"]) for name, each in found[0].by_data.items()}
+    assert subjects == {"one": {"one_s2", "one_s3"}, "two": {"two_s2", "two_s3"}}
+    table = pd.read_csv(tmp_path / "out" / "seeds.csv")
+    assert set(table["seed"]) == {0, 1}
+    assert "Over seeds" in (tmp_path / "out" / "report.html").read_text()
+    seeds = [(tmp_path / "out" / f"seed{n}" / "splits.csv").read_text() for n in (0, 1)]
+    assert seeds[0] == seeds[1]
+
+
+@pytest.mark.slow  # seven short trainings
+@pytest.mark.usefixtures("classifier")
+def test_the_whole_way_and_once_more(tmp_path, setup):
+    data = write_disks(tmp_path / "disks", slices=5, splits=("train",) * 3 + ("val", "test"))
     found = region_study([data], tmp_path / "out", setup)
     assert list(found.evaluation.slices["method"].unique()) == [
         "baseline", "ratio4", "ratio20", "classified regions", "true regions",
     ]  # fmt: skip
     assert resolve(found.regional).members["apex"].spec.training["images"] == 3
     assert found.classifiers["class"].tolist() == [*CLASSES, "weighted"]
-    assert "Table 2" in str(region_study_report(found, {}).sections)
+    assert "Table 2" in str(region_study_report([found], {}).sections)
     written = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*/model.safetensors")}
     again = region_study([data], tmp_path / "out", setup)
+    assert again.by_data == {}
     assert again.evaluation.table3.equals(found.evaluation.table3)
     assert written == {path: path.stat().st_mtime_ns for path in written}  # nothing was trained twice
     with pytest.raises(DataError, match="was trained with other settings or data"):
-        region_study([data], tmp_path / "out", replace(setup, options=replace(options, epochs=2)))
+        region_study([data], tmp_path / "out", replace(setup, options=replace(setup.options, epochs=2)))

@@ -43,6 +43,9 @@ def regions(
     classifier_epochs: Annotated[
         int | None, typer.Option(min=1, help="Epochs of the classifiers, by default theirs.")
     ] = None,
+    seeds: Annotated[
+        int, typer.Option(min=1, help="Studies with seeds 0, 1, ...; the report tells their mean and spread.")
+    ] = 1,
     split: Annotated[str, typer.Option(help="Subjects of these splits are scored.")] = "val,test",
 ) -> None:
     """Make a regional model, and see what it gains at base and apex (Mariscal-Harana et al. 2023).
@@ -65,7 +68,8 @@ def regions(
     )
     out = out_folder(out, "regions", data[0], resume=True)  # the same command goes on
     with training_listener() as listener:
-        found = run(data, out, setup, listener=listener)
+        studies = run(data, out, setup, seeds=tuple(range(seeds)), listener=listener)
+    found = studies[0]
     for title, shown in (
         ("classifiers (%)", table_two(found.classifiers)),
         ("gain (points)", gains_in_paper(found.evaluation.table3)),
@@ -74,8 +78,8 @@ def regions(
     note(headline(found))
     note(f"regional model: {found.regional}")
     note(f"report: {out / 'report.html'}")
-    if found.problems:
-        warn_of_problems(len(found.problems), out / "problems.tsv")
+    if any(study.problems for study in studies):
+        warn_of_problems(sum(len(study.problems) for study in studies), out / "problems.tsv")
         raise typer.Exit(1)
 
 

@@ -57,6 +57,8 @@ class Backbone:
         From names of tensors in files to those of ``classifier``.
     closing_relu
         Whether the network rectifies its last feature maps outside of its layers.
+    halvings
+        How often an image is halved on the way.
     """
 
     classifier: Callable[[], nn.Module]
@@ -64,13 +66,14 @@ class Backbone:
     url: Callable[[], str]
     renames: Renames = ()
     closing_relu: bool = False
+    halvings: int = 5
 
     def features(self) -> nn.Sequential:
         """Its layers before the pooling, by the names that they have in files; random weights.
 
         Returns
         -------
-        Module from ``(b, 3, h, w)`` to ``(b, width, h / 32, w / 32)``, about.
+        Module from ``(b, 3, h, w)`` to ``(b, width, h / 2 ** halvings, w / 2 ** halvings)``, about.
         """
         children = self.classifier().named_children()
         features = nn.Sequential()
@@ -91,7 +94,9 @@ class Backbone:
         return renamed
 
 
-def _torchvision(name: str, width: int, *, renames: Renames = (), closing_relu: bool = False) -> Backbone:
+def _torchvision(
+    name: str, width: int, *, renames: Renames = (), closing_relu: bool = False, halvings: int = 5
+) -> Backbone:
     """A classifier of torchvision."""
 
     def classifier() -> nn.Module:
@@ -104,7 +109,7 @@ def _torchvision(name: str, width: int, *, renames: Renames = (), closing_relu: 
 
         return torchvision.models.get_model_weights(name).IMAGENET1K_V1.url
 
-    return Backbone(classifier, width, url, renames, closing_relu)
+    return Backbone(classifier, width, url, renames, closing_relu, halvings)
 
 
 def _senet(name: str, file: str) -> Backbone:
@@ -127,7 +132,7 @@ BACKBONES: Mapping[str, Backbone] = MappingProxyType(
         "r50": _torchvision("resnet50", 2048),
         "v11": _torchvision("vgg11_bn", 512),
         "v16": _torchvision("vgg16_bn", 512),
-        "sq11": _torchvision("squeezenet1_1", 512),
+        "sq11": _torchvision("squeezenet1_1", 512, halvings=4),
         "alex": _torchvision("alexnet", 256),
         "mnv2": _torchvision("mobilenet_v2", 1280),
         "shuf": _torchvision("shufflenet_v2_x1_0", 1024),

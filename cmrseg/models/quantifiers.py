@@ -1,6 +1,7 @@
 """Networks that give the indices of the left ventricle and the phase of an image, by the paper's names.
 
 ``dn121-2D`` gives the 11 indices, ``dn121-2D-Joint`` the phase beside them, ``dn121-2D-Class`` the phase.
+With ``-SR`` a mask is learnt beside them, which regularises.
 
 References
 ----------
@@ -9,6 +10,7 @@ Gessert and Schlaefer, STACOM (2019), 2.1 and 2.2.
 
 from __future__ import annotations
 
+from cmrseg.labels import Label
 from cmrseg.models.defaults import Stage, TrainDefaults
 from cmrseg.models.pooled import register_pooled
 
@@ -35,3 +37,6 @@ _TASKS = {"2D": "quantification", "2D-Joint": "quantification-joint", "2D-Class"
 
 for _suffix, _task in _TASKS.items():
     register_pooled(_suffix, task=_task, backbones=BACKBONES, defaults=DEFAULTS)
+    register_pooled(
+        f"{_suffix}-SR", task=_task, backbones=BACKBONES, defaults=DEFAULTS, mask_classes=len(Label)
+    )

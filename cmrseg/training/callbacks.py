@@ -82,7 +82,8 @@ class ReducedPrecision(Callback):
     def after_pred(self) -> None:
         """Leave autocast before the loss."""
         self.autocast.__exit__(None, None, None)
-        self.learn.pred = self.pred.float()
+        several = isinstance(self.pred, tuple)
+        self.learn.pred = tuple(each.float() for each in self.pred) if several else self.pred.float()
 
 
 class ClipGradient(Callback):

@@ -34,6 +34,8 @@ class Slices:
 
     def __init__(self, images: TrainingImages, *, split_idx: int) -> None:
         self.data, self.split_idx = images, split_idx
+        if images.numbers is not None:
+            self.n_inp = 1  # fastai takes all but the last of three for input
 
     def __len__(self) -> int:
         return len(self.data)

@@ -43,16 +43,17 @@ class Targets(DisplayedTransform):
         return self.task.target(masks)
 
 
-class NumbersOnly(ItemTransform):
-    """Numbers that stand beside images and masks, as the targets."""
+class NumbersFirst(ItemTransform):
+    """Numbers that stand beside images and masks, as the first target."""
 
     order = 97
 
     def encodes(self, batch):  # type hints would be taken for dispatch
-        """Of a batch with numbers, images and numbers; any other as it is."""
-        images, *masks, numbers = batch
-        known = isinstance(numbers, TensorNumbers)
-        return (images, numbers.as_subclass(torch.Tensor)[:, 0]) if known else (images, *masks, numbers)
+        """Of a batch with numbers images, numbers and masks; any other as it is."""
+        if not isinstance(batch[-1], TensorNumbers):
+            return batch
+        images, masks, numbers = batch
+        return images, numbers.as_subclass(torch.Tensor)[:, 0], masks
 
 
 class NormaliseInput(DisplayedTransform):
@@ -107,7 +108,7 @@ def make_loaders(
     network = config.recipe.network
     dims, task = network.dims, get_task(network.task)
     closing = [Targets(task), NormaliseInput(config.preprocessing, dims=dims)]
-    plain = [IntToFloatTensor(), NumbersOnly(), *closing]
+    plain = [IntToFloatTensor(), NumbersFirst(), *closing]
     training, validation = ITEMS[dims](train, split_idx=0), ITEMS[dims](valid, split_idx=1)
     augmented = [*config.recipe.images.transforms(config.preprocessing.size), *plain]
     weights = sampling_weights(train, config)

@@ -21,6 +21,7 @@ RANGES = {
     "thicknesses": 25.0,
 }  # mm2, mm, mm
 PHASE_WEIGHT = 0.05  # of the cross entropy of the phase beside the squared error of the indices
+MASK_WEIGHT = 0.1  # of that of the mask
 COLUMNS = {  # of the history, by group
     "areas": "mae_areas_mm2",
     "dimensions": "mae_dimensions_mm",

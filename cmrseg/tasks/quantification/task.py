@@ -95,7 +95,7 @@ class Quantification(Numbers):
         return known[[*PLACE, *self.answers]]
 
     def target(self, masks: Tensor) -> Tensor:
-        """The numbers that stand beside the images take their place."""
+        """The masks, for networks that learn them beside the numbers."""
         return masks
 
     def loss(self, name: str, class_weights: Sequence[float] | None = None) -> IndexLoss:

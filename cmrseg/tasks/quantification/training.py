@@ -11,11 +11,13 @@ from fastai.callback.core import Callback
 from torch import Tensor
 from torch.nn import functional as F
 
+from cmrseg.losses import cross_entropy
 from cmrseg.metrics.index_errors import PHASE, index_errors
+from cmrseg.partial_labels import merge_unknown
 from cmrseg.tasks.numbers import PlainLoss
 from cmrseg.tasks.quantification.crops import crop_of, four_crops
 from cmrseg.tasks.quantification.decoding import decoded
-from cmrseg.tasks.quantification.scale import COLUMNS, PHASE_WEIGHT, ranges
+from cmrseg.tasks.quantification.scale import COLUMNS, MASK_WEIGHT, PHASE_WEIGHT, ranges
 
 ALL = slice(None)
 
@@ -32,6 +34,18 @@ class IndexLoss(PlainLoss):
     def __init__(self, labels: Sequence[str]) -> None:
         self.labels = tuple(labels)
         super().__init__(self._of)
+
+    def __call__(
+        self, outputs: Tensor | tuple[Tensor, Tensor], targets: Tensor, masks: Tensor | None = None
+    ) -> Tensor:
+        """Scalar; of a network that gives masks too, with a tenth of their cross entropy."""
+        if not isinstance(outputs, tuple):
+            return super().__call__(outputs, targets)
+        numbers, logits = outputs
+        if masks is None:
+            raise ValueError("a network that gives masks is trained with masks")
+        entropy = cross_entropy(*merge_unknown(logits.float(), masks.as_subclass(Tensor)))
+        return super().__call__(numbers, targets) + MASK_WEIGHT * entropy
 
     def _of(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Of outputs ``(b, outputs)`` and targets ``(b, labels)`` in mm, mm2 and phase; ``nan`` is none."""

@@ -65,6 +65,15 @@ def test_unknown_numbers_cost_nothing():
     assert outputs.grad.abs().sum() == 0
 
 
+def test_a_mask_adds_a_tenth_of_its_entropy():
+    outputs = torch.zeros(2, 13), torch.zeros(2, 4, 8, 8)
+    targets = torch.tensor(np.tile(np.append(ranges(INDICES), 1), (2, 1))).float()
+    masks = torch.randint(0, 4, (2, 8, 8))
+    loss = JOINT.loss("MSE")
+    without = loss(outputs[0], targets, masks).item()
+    assert loss(outputs, targets, masks).item() == pytest.approx(without + 0.1 * math.log(4))
+
+
 @pytest.mark.parametrize(("task", "loss"), [("quantification", "CE"), ("phase", "MSE")])
 def test_another_loss_is_refused(task, loss):
     with pytest.raises(ValueError, match=f"{task} is learnt with the loss .*, got {loss}"):
@@ -131,10 +140,11 @@ def test_preprocessing_is_that_of_the_paper():
 
 
 @pytest.mark.slow
-def test_from_masks_to_a_table_of_indices(tmp_path):
+@pytest.mark.parametrize("network", ["sq11-2D", "sq11-2D-SR"])
+def test_from_masks_to_a_table_of_indices(tmp_path, network):
     data, out = write_disks(tmp_path / "disks"), tmp_path / "run"
     told = CliRunner().invoke(
-        app, ["train", "sq11-2D_MSE_disks_s5_64", "--data", str(data), "--out", str(out), "--random",
+        app, ["train", f"{network}_MSE_disks_s5_64", "--data", str(data), "--out", str(out), "--random",
               "--epochs", "1"]
     )  # fmt: skip
     assert told.exit_code == 0, told.output

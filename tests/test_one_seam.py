@@ -36,6 +36,7 @@ EXCEPTIONS = {  # file -> why it may
     "cmrseg/preprocess/network_input.py": "makes slices or stacks of a cine: there dimensions mean something",
     "cmrseg/training/loaders.py": "picks slices or stacks, and fills the stacks of a batch up",
     "cmrseg/training/report.py": "tells the scores of masks where a run made some",
+    "cmrseg/zoo/bundle.py": "tells MONAI how masks are made of what a network answers, slice by slice",
     "cmrseg/zoo/entry.py": "checks what the manifest says of a model's scores",
     "cmrseg/zoo/model_file.py": "a model file that says nothing of its task segments slices",
     "cmrseg/zoo/onnx.py": "names the free axes of a file",

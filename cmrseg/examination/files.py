@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -14,6 +15,7 @@ from cmrseg.examination.findings import Findings
 from cmrseg.examination.methods_text import methods_text
 from cmrseg.examination.page import study_page
 from cmrseg.io.atomic import atomic_path, write_table, write_text
+from cmrseg.labels import STRUCTURES, Label
 from cmrseg.parallel import Threads
 from cmrseg.problems import DataError, Problem
 from cmrseg.report.cine_pictures import overlay_figure, write_animation
@@ -22,10 +24,14 @@ from cmrseg.report.flags import Flag
 from cmrseg.report.html import Picture
 from cmrseg.report.segments_figure import segments_figure
 
+if TYPE_CHECKING:
+    from cmrseg.io.dicom_sr import Measured
+
 FILES: Mapping[str, str] = {
     "seg.nii.gz": "mask",
     "sa.nii.gz": "short-axis cine",
     "dicom_seg": "DICOM segmentation, one object per cardiac phase",
+    "dicom_sr.dcm": "DICOM structured report of the numbers (TID 1500)",
     "contours": "contours as text, in pixels of the DICOM images",
     "cvi42.cvi42wsx": "contours as a cvi42 workspace",
     "overlay.png": "end-diastole and end-systole with contours",
@@ -154,6 +160,7 @@ def _dicom(analysis: Findings, folder: Path, dicom: DicomSources) -> Sequence[St
     from cmrseg.io.cvi42 import write_cvi42
     from cmrseg.io.dicom_seg import Algorithm, write_dicom_segs
     from cmrseg.io.dicom_seg_source import read_images
+    from cmrseg.io.dicom_sr import write_dicom_sr
     from cmrseg.io.outlines import mask_contours
 
     model = analysis.provenance["model"]
@@ -169,13 +176,17 @@ def _dicom(analysis: Findings, folder: Path, dicom: DicomSources) -> Sequence[St
         return mask_contours(analysis.mask, read_images(dicom.planes))
 
     def segmentation() -> None:
-        write_dicom_segs(
+        report = folder / "dicom_sr.dcm"
+        report.unlink(missing_ok=True)  # that of an earlier mask, where this one cannot be told
+        phases = write_dicom_segs(
             analysis.mask,
             dicom.planes,
             folder / "dicom_seg",
             algorithm=algorithm,
             pseudonym=dicom.pseudonym,
         )
+        objects = {"ED": phases[analysis.ed_frame], "ES": phases[analysis.es_frame]}
+        write_dicom_sr(_measured(analysis), objects, report, algorithm=algorithm)
 
     def workspace() -> None:
         path = folder / "cvi42.cvi42wsx"
@@ -184,6 +195,25 @@ def _dicom(analysis: Findings, folder: Path, dicom: DicomSources) -> Sequence[St
 
     return [
         ("contours", lambda: write_contours(contours(), folder / "contours")),
-        ("DICOM segmentation", segmentation),
+        ("DICOM segmentation and report", segmentation),
         ("cvi42 workspace", workspace),
     ]
+
+
+def _measured(analysis: Findings) -> list[Measured]:
+    """The numbers of a study for a structured report; none where there is no end-diastole and end-systole."""
+    from cmrseg.io.dicom_sr import Measured
+
+    if not analysis.has_one_beat:
+        return []
+    frames = {"ED": analysis.ed_frame, "ES": analysis.es_frame}
+    if len(set(frames.values())) == 1:
+        del frames["ES"]
+    volumes = [
+        Measured(label, "volume", float(analysis.curves[f"{label.name}_ml"].iloc[frame]), "ml", phase)
+        for label in STRUCTURES
+        for phase, frame in frames.items()
+    ]
+    rows = analysis.numbers.to_dict("records")
+    numbers = [Measured(Label[r["ventricle"]], r["quantity"], float(r["value"]), r["unit"]) for r in rows]
+    return [*volumes, *numbers]

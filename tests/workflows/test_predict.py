@@ -19,6 +19,7 @@ from pydicom.dataset import Dataset
 from cmrseg.curation.run import Options as CurationOptions
 from cmrseg.examination.facts import PatientFacts
 from cmrseg.examination.files import FILES
+from cmrseg.examination.normal_ranges import BUILT_IN, load_ranges
 from cmrseg.io.contours import find_contour_files
 from cmrseg.io.dicom_seg import read_dicom_segs
 from cmrseg.io.images import load_image, load_mask, save_image, save_mask
@@ -93,7 +94,8 @@ def test_a_study_gets_all_that_was_promised(finished):
     folder = study_of(out)
     assert not run.failed
     assert run.problems.empty, run.problems.to_string()
-    assert {name for name in FILES if not (folder / name).exists()} == set()
+    # Ranges tell of sex and age: they are there where somebody asked.
+    assert {name for name in FILES if not (folder / name).exists()} == {"ranges.csv"}
     assert {"cohort.csv", "summary.csv", "volumes.csv", "index.html", "problems.tsv"} <= {
         path.name for path in out.iterdir()
     }
@@ -136,10 +138,14 @@ def test_height_weight_and_heart_rate_of_the_headers_give_indexed_values(finishe
 
 
 def test_what_the_user_says_counts_before_the_headers(dicom, out):
-    told = ReportOptions(FAST.masks, facts=PatientFacts(height_m=1.0, weight_kg=36, heart_rate_bpm=100))
+    facts = PatientFacts(height_m=1.0, weight_kg=36, heart_rate_bpm=100, sex="F", age_years=50)
+    told = ReportOptions(FAST.masks, facts=facts, normal=load_ranges(BUILT_IN))
     (row,) = predict_examinations(dicom, out, options=told).cohort.to_dict("records")
     assert row["EDV_ml_m2"] == pytest.approx(row["EDV_ml"])
     assert row["CO_l_min"] == pytest.approx(row["SV_ml"] / 10)
+    ranges = pd.read_csv(study_of(out) / "ranges.csv")
+    assert ranges["group"].unique().tolist() == ["women, 45 to 74 years"]
+    assert ranges["quantity"].tolist() == ["EF", "mass"]
 
 
 def test_a_second_run_makes_nothing_again(dicom, out):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from cmrseg.cli.console import note, out
 
@@ -10,8 +12,17 @@ if TYPE_CHECKING:
     from cmrseg.zoo.manifest import Entry
 
 
-def list_models() -> None:
+def list_models(
+    as_json: Annotated[
+        bool, typer.Option("--json", help="For programs: one object a model, with all that is known of it.")
+    ] = False,
+) -> None:
     """All models of the zoo."""
+    if as_json:
+        from cmrseg.zoo.listing import models_as_json
+
+        typer.echo(models_as_json())
+        return
     from cmrseg.problems import DataError
     from cmrseg.zoo.manifest import imported_models, read_manifest, resolve
 

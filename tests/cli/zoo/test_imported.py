@@ -1,5 +1,6 @@
 """An imported model: its name in the list, in other commands, and what its file holds."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -91,6 +92,19 @@ def test_a_damaged_import_does_not_hide_the_others(cmrseg, imported):
     assert code == 0
     assert "no readable model file" in said
     assert "light2d_hybrid_acdc_s3" in said
+
+
+def test_the_list_for_programs_holds_imported_and_damaged_models_too(cmrseg, imported):
+    def listed() -> dict:
+        return {told["name"]: told for told in json.loads(cmrseg("zoo", "list", "--json")[1])}
+
+    told = listed()
+    assert told["light2d_hybrid_acdc_s3"]["where"] == "embedded"
+    assert told["light2d_hybrid_acdc_s3"]["dice"]["LV"] > 0.9
+    (name,) = (name for name, model in told.items() if model["where"] == "imported")
+    assert told[name]["labels"][:2] == ["BACKGROUND", "LV"]
+    model_path(imported).write_bytes(b"half")
+    assert "no readable model file" in listed()[name]["error"]
 
 
 def test_a_domain_beside_an_older_model_travels_and_must_be_its_own(cmrseg, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -100,8 +101,10 @@ def compare_masks(
     if len(methods) < 2:
         raise ValueError(f"methods must hold at least two folders, got {list(methods)}")
     catalog = _true_catalog(truth, methods, labels)
-    told = {"splits": splits, "predicted_labels": predicted_labels, "jobs": jobs}
-    found = {name: evaluate_masks(folder, catalog, **told) for name, folder in methods.items()}
+    score = partial(
+        evaluate_masks, truth=catalog, splits=splits, predicted_labels=predicted_labels, jobs=jobs
+    )
+    found = {name: score(folder) for name, folder in methods.items()}
     (_, first), *others = found.items()
     changes = {name: compare(first, other, on="compared") for name, other in others}
     if all(change.subjects.empty for change in changes.values()):

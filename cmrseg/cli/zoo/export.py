@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -22,13 +23,16 @@ def export(
     monai: Annotated[
         bool, typer.Option("--monai", help="One 2D model as a MONAI bundle, which runs without cmrseg.")
     ] = False,
+    hf: Annotated[
+        bool, typer.Option("--hf", help="One model as the folder of a Hugging Face repository.")
+    ] = False,
     opset: Annotated[int, typer.Option(help="Version of the ONNX operators, 18 or newer.")] = 18,
 ) -> None:
     """Write models into one verified file for machines without a network, or one model as ONNX."""
-    if onnx and monai:
-        raise ValueError("--onnx and --monai write different things; name one of them")
-    if monai:
-        _bundle(models, out)
+    if sum((onnx, monai, hf)) > 1:
+        raise ValueError("--onnx, --monai and --hf write different things; name one of them")
+    if monai or hf:
+        _folder(models, out, _bundle if monai else _hugging_face)
         return
     if not onnx:
         from cmrseg.zoo.archive import export_models
@@ -48,18 +52,32 @@ def export(
     note(f"largest difference of the outputs: {parity.difference:.1e} (allowed: < {parity.allowed:.1e})")
 
 
-def _bundle(models: list[str], out: Path) -> None:
-    """One model as a MONAI bundle."""
-    from cmrseg.zoo.bundle import export_bundle
-    from cmrseg.zoo.manifest import load_model, read_card, read_manifest
-
+def _folder(models: list[str], out: Path, write: Callable[[str, Path], None]) -> None:
+    """One model as a folder for other programs."""
     if len(models) > 1:
-        raise ValueError(f"--monai writes one model to --out, got {', '.join(models)}")
-    entry = read_manifest().get(models[0])
-    card, data = (read_card(models[0]), entry.trained_on) if entry else ("", "")
-    folder = export_bundle(load_model(ready(models[0])), out, card=card, data=data)
+        raise ValueError(f"a folder holds one model, got {', '.join(models)}")
+    ready(models[0])
+    write(models[0], out)
+
+
+def _bundle(model: str, out: Path) -> None:
+    """A MONAI bundle."""
+    from cmrseg.zoo.bundle import export_bundle
+    from cmrseg.zoo.describe import model_card
+    from cmrseg.zoo.manifest import load_model, read_manifest
+
+    entry = read_manifest().get(model)
+    data = entry.trained_on if entry else ""
+    folder = export_bundle(load_model(model), out, card=model_card(model), data=data)
     note(f"{folder}: put stacks (.nii.gz) into a folder DATA and call, in {folder.name}/:")
     note(
         "python -m monai.bundle run --config_file configs/inference.json --meta_file configs/metadata.json "
         "--dataset_dir DATA --output_dir OUT"
     )
+
+
+def _hugging_face(model: str, out: Path) -> None:
+    """The folder of a Hugging Face repository."""
+    from cmrseg.publishing.hugging_face import export_hugging_face
+
+    note(f"{export_hugging_face(model, out)}: upload it with `hf upload USER/NAME {out}`")

@@ -130,6 +130,21 @@ def _max_pool(layer: nn.MaxPool2d) -> nn.MaxPool3d:
     return nn.MaxPool3d((1, *kernel), (1, *stride), (0, *padding), (1, *dilation), ceil_mode=layer.ceil_mode)
 
 
+def _average_pool(layer: nn.AvgPool2d) -> nn.AvgPool3d:
+    kernel, stride, padding = (
+        (value, value) if isinstance(value, int) else tuple(value)
+        for value in (layer.kernel_size, layer.stride, layer.padding)
+    )
+    return nn.AvgPool3d((1, *kernel), (1, *stride), (0, *padding), layer.ceil_mode, layer.count_include_pad)
+
+
+def _adaptive_pool(layer: nn.AdaptiveAvgPool2d) -> nn.AdaptiveAvgPool3d:
+    """To one number over slices too, as squeeze and excitation weighs whole maps; else slice by slice."""
+    size = layer.output_size
+    pair = (size, size) if isinstance(size, int) or size is None else tuple(size)
+    return nn.AdaptiveAvgPool3d(1 if pair == (1, 1) else (None, *pair))
+
+
 def _upsample(layer: nn.Upsample) -> nn.Upsample:
     if layer.size is not None or layer.mode not in _UPSAMPLING:
         raise ValueError(f"upsampling by {layer.mode} to {layer.size} has no counterpart over stacks")
@@ -142,6 +157,8 @@ _COUNTERPARTS: dict[type[nn.Module], Callable[[nn.Module], nn.Module]] = {
     nn.BatchNorm2d: _norm(nn.BatchNorm3d),
     nn.InstanceNorm2d: _norm(nn.InstanceNorm3d),
     nn.MaxPool2d: _max_pool,
+    nn.AvgPool2d: _average_pool,
+    nn.AdaptiveAvgPool2d: _adaptive_pool,
     nn.Upsample: _upsample,
     nn.Dropout2d: lambda layer: nn.Dropout3d(layer.p),
 }

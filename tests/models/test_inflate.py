@@ -7,6 +7,7 @@ from torch import nn
 from cmrseg.models import get_architecture
 from cmrseg.models.inflate import inflate
 from cmrseg.models.light_unet import LightUNet
+from cmrseg.models.pooled import build_pooled
 
 SMALL = {"widths": (4, 8, 16)}
 
@@ -84,3 +85,27 @@ def test_light3d_is_the_light_net_over_stacks():
     assert light3d.encoder(deep) is deep.encoder
     kernel = deep.encoder.blocks[0].conv2.weight
     assert not torch.equal(kernel[:, :, 0], kernel[:, :, 1])  # random weights are random across slices
+
+
+@pytest.mark.parametrize(
+    "name", ["sq11", "dn121", *(pytest.param(n, marks=pytest.mark.slow) for n in ("r18", "mnv2", "sern101"))]
+)
+def test_a_network_for_numbers_answers_every_frame_of_a_still_cine_as_in_2d(name):
+    pytest.importorskip("torchvision")
+    torch.manual_seed(0)
+    flat = build_pooled(3, 11, backbone=name).eval().double()  # random weights make large numbers
+    image = torch.rand(1, 3, 64, 64, dtype=torch.float64)
+    with torch.inference_mode():
+        answer = flat(image)
+        cine = inflate(flat)(image[:, :, None].expand(-1, -1, 5, -1, -1))
+    assert cine.shape == (1, 5, 11)
+    torch.testing.assert_close(cine, answer[:, None].expand_as(cine), rtol=1e-5, atol=1e-5)
+
+
+def test_pools_are_averaged_slice_by_slice():
+    stack = torch.rand(1, 2, 3, 8, 8)
+    pool = nn.AvgPool2d(3, 2, 1, ceil_mode=True)
+    by_slice = torch.stack([pool(stack[:, :, z]) for z in range(3)], dim=2)
+    torch.testing.assert_close(inflate(nn.Sequential(pool))(stack), by_slice)
+    by_slice = torch.stack([nn.AdaptiveAvgPool2d(2)(stack[:, :, z]) for z in range(3)], dim=2)
+    torch.testing.assert_close(inflate(nn.Sequential(nn.AdaptiveAvgPool2d(2)))(stack), by_slice)

@@ -87,6 +87,11 @@ def _steps(spec: Preprocessing) -> list[str]:
         f"Scale the grey values of the whole study (all slices and frames) from percentiles "
         f"{spec.low_percentile} and {spec.high_percentile} to 0 and 1, and clip"
     )
+    if spec.grey == "slice_percentiles":
+        grey = (
+            f"Scale the grey values of every slice of every frame from its own percentiles "
+            f"{spec.low_percentile} and {spec.high_percentile} to 0 and 1, and clip"
+        )
     if spec.grey == "png":
         grey = (
             "Divide grey values that are whole numbers from 0 to 255 by 255; stretch any others first, slice "
@@ -198,10 +203,12 @@ def _pixels(spec: Preprocessing) -> str:
 
 def _unit(spec: Preprocessing) -> str:
     """Python that scales the grey values of a study."""
-    if spec.grey == "percentiles":
+    if spec.grey != "png":
+        by_slice = ", (2, 3), keepdims=True" if spec.grey == "slice_percentiles" else ""
+        span = "np.maximum(high - low, 1e-12)" if by_slice else "(high - low)"
         return (
-            f"low, high = np.percentile(study, [{spec.low_percentile}, {spec.high_percentile}])\n"
-            "unit = np.clip((study - low) / (high - low), 0, 1).astype(np.float32)"
+            f"low, high = np.percentile(study, [{spec.low_percentile}, {spec.high_percentile}]{by_slice})\n"
+            f"unit = np.clip((study - low) / {span}, 0, 1).astype(np.float32)"
         )
     return (
         "low, high = study.min((2, 3), keepdims=True), study.max((2, 3), keepdims=True)\n"

@@ -148,7 +148,9 @@ def test_the_image_is_the_one_that_fastai_resizes_and_pads(shape):
 def test_a_mode_that_nobody_knows_is_refused():
     with pytest.raises(ValueError, match="resize must be one of pixel_mm, longer_side, got 'squish'"):
         Preprocessing(resize="squish")
-    with pytest.raises(ValueError, match="grey must be one of percentiles, png, got 'window'"):
+    with pytest.raises(
+        ValueError, match="grey must be one of percentiles, slice_percentiles, png, got 'window'"
+    ):
         Preprocessing(grey="window")
     with pytest.raises(ValueError, match=r"no pixel_mm of its own, got 1\.5"):
         Preprocessing(resize="longer_side")
@@ -190,6 +192,16 @@ def test_a_single_slice_is_its_own_neighbour():
 
 def test_without_neighbours_every_slice_is_alone():
     assert neighbour_table(2, 2, 1).tolist() == [[0], [1], [2], [3]]
+
+
+def test_every_slice_has_percentiles_of_its_own():
+    spec = Preprocessing(low_percentile=10, high_percentile=90, grey="slice_percentiles")
+    first = np.arange(101.0).reshape(101, 1)
+    study = np.stack([first, 5 * first + 40], axis=2)[..., None]
+    values = to_unit_range(study, spec)
+    np.testing.assert_allclose(values[:, 0, 0, 0], values[:, 0, 1, 0], atol=1e-6)
+    assert values[10, 0, 0, 0] == 0
+    assert values[90, 0, 0, 0] == 1
 
 
 def test_percentiles_become_zero_and_one():

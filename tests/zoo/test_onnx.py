@@ -37,6 +37,9 @@ SPEC = ModelSpec(
 WAYS = {
     "neighbours": Preprocessing(pixel_mm=1.5, size=64, neighbours=3),
     "single": Preprocessing(pixel_mm=1.5, size=64, low_percentile=2),
+    "slice by slice": Preprocessing(
+        pixel_mm=1.5, size=64, low_percentile=1, high_percentile=99, grey="slice_percentiles"
+    ),
     "rgb": Preprocessing(pixel_mm=None, size=64, rgb=True),
     "whole image": Preprocessing(pixel_mm=None, size=96, rgb=True, resize="longer_side"),
     "whole PNG": Preprocessing(pixel_mm=None, size=96, rgb=True, resize="longer_side", grey="png"),

@@ -138,8 +138,8 @@ class Quantification(Numbers):
         scales = ", ".join(f"{value:g}" for value in ranges(labels))
         closing = (
             f"Times {scales} they are mm and mm2; of the phase there are two numbers, whose softmax counts. "
-            "The example shows whole slices; `cmrseg predict` shows the four corners, as large as the training "
-            "images, of the middle of a slice, 1.34 times as wide, and averages the answers."
+            "The example shows whole slices; `cmrseg predict` shows the four corners, as large as the "
+            "training images, of the middle of a slice, 1.34 times as wide, and averages the answers."
         )
         return replace(told, closing=closing)
 

@@ -219,12 +219,12 @@ def function_errors(slices: pd.DataFrame) -> pd.DataFrame:
 
     Returns
     -------
-    Columns method, structure, quantity, bias, abs_error, n and unit; predicted minus true. Volumes are nan
-    where pixels have no size.
+    Columns method, structure, quantity, bias, abs_error, n and unit; predicted minus true. Of volumes only
+    subjects count whose pixels have a size.
     """
     known = slices[slices["phase"].isin(["ED", "ES"]) & (slices["structure"] != Label.MYO.name)]
     rows = [
-        (method, structure, quantity, errors.mean(), errors.abs().mean(), len(errors), unit)
+        (method, structure, quantity, errors.mean(), errors.abs().mean(), errors.count(), unit)
         for (method, structure), part in known.groupby(["method", "structure"], sort=False)
         for quantity, errors, unit in _function_errors(part)
     ]

@@ -99,14 +99,19 @@ def table_two(classifiers: pd.DataFrame) -> pd.DataFrame:
 
 
 def headline(found: RegionStudy) -> str:
-    """What a reader in a hurry needs: what of the apex' gap each way closes."""
+    """What a reader in a hurry needs: what becomes of the gaps at apex and base."""
     gaps = gap_table(found.evaluation.table1).set_index("method")
     told = [
-        f"{method} closes {gaps.loc[method, 'apex_closed_percent']:.0f} % of the gap at the apex and "
-        f"{gaps.loc[method, 'base_closed_percent']:.0f} % of that at the base"
+        f"with {method} the gap at the apex is {_changed(gaps.loc[method, 'apex_closed_percent'])}, that at "
+        f"the base {_changed(gaps.loc[method, 'base_closed_percent'])}"
         for method in (CLASSIFIED, BOUND)
     ]
-    return f"With the classifier {found.chosen}: {'; '.join(told)}."
+    return f"Classifier {found.chosen}: {'; '.join(told)}."
+
+
+def _changed(closed_percent: float) -> str:
+    """How a gap has changed, in words."""
+    return f"{abs(closed_percent):.0f} % {'smaller' if closed_percent >= 0 else 'larger'}"
 
 
 def _one_digit(gaps: pd.DataFrame) -> pd.DataFrame:

@@ -114,6 +114,8 @@ def test_unknown_pixel_size_leaves_the_ml_out_and_the_ef_in(truth, other):
     found = evaluate_regions(truth, {"a": other}).volumes.set_index(["structure", "region"])
     assert np.isnan(found.loc[("LV", "base"), "EDV_error_ml"])
     assert abs(found.loc[("LV", "base"), "EF_error"]) > 0.5
+    function = evaluate_regions(truth, {"a": other}).function.set_index(["structure", "quantity"])
+    assert function.loc[("LV", ["EDV", "EF"]), "n"].tolist() == [0, 4]
 
 
 def test_masks_of_another_data_set_are_refused(truth, tmp_path):

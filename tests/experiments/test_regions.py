@@ -28,6 +28,7 @@ from cmrseg.problems import DataError
 from cmrseg.tasks.region import CLASSES
 from cmrseg.training.config import train_config
 from cmrseg.training.images import TrainingImages
+from cmrseg.training.log import Listener
 from cmrseg.training.options import TrainOptions
 from cmrseg.training.split_images import SplitImages
 from cmrseg.workflows.experiments import regions
@@ -162,7 +163,8 @@ def setup(tmp_path):
 def test_several_data_sets_and_seeds(tmp_path, setup):
     splits = ("train",) * 2 + ("val", "test")
     data = [write_disks(tmp_path / name, slices=5, splits=splits) for name in ("one", "two")]
-    found = regions(data, tmp_path / "out", replace(setup, ratios=()), seeds=(0, 1))
+    random = replace(setup, ratios=(), options=replace(setup.options, start="random"))
+    found = regions(data, tmp_path / "out", random, seeds=(0, 1))
     assert [set(study.by_data) for study in found] == [{"one", "two"}] * 2
     subjects = {name: set(each.slices["subject"]) for name, each in found[0].by_data.items()}
     assert subjects == {"one": {"one_s2", "one_s3"}, "two": {"two_s2", "two_s3"}}
@@ -171,6 +173,26 @@ def test_several_data_sets_and_seeds(tmp_path, setup):
     assert "Over seeds" in (tmp_path / "out" / "report.html").read_text()
     seeds = [(tmp_path / "out" / f"seed{n}" / "splits.csv").read_text() for n in (0, 1)]
     assert seeds[0] == seeds[1]
+
+
+@pytest.mark.slow  # short trainings
+@pytest.mark.usefixtures("classifier")
+def test_a_study_that_was_stopped_goes_on(tmp_path, setup):
+    data = write_disks(tmp_path / "disks", slices=5, splits=("train",) * 2 + ("val", "test"))
+    setup = replace(setup, ratios=(), options=replace(setup.options, epochs=2))
+    batches = []
+
+    def stop(images):
+        batches.append(images)
+        if len(batches) == 12:  # in the second network
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        region_study([data], tmp_path / "out", setup, listener=Listener(batch=stop))
+    assert sorted(path.parent.name for path in (tmp_path / "out").glob("*/model.safetensors")) == ["all"]
+    found = region_study([data], tmp_path / "out", setup)
+    assert found.arms["arm"].tolist() == ["all", "base", "middle", "apex"]
+    assert resolve(found.regional).members["base"].spec.training["region"] == "base"
 
 
 @pytest.mark.slow  # seven short trainings

@@ -33,9 +33,9 @@ def cohort(tmp_path_factory) -> Path:
     return folder
 
 
-def made_by(cohort: Path, out: Path, jobs: int):
+def made_by(cohort: Path, out: Path, jobs: int = 1, scheduler: str | None = None):
     told = []
-    options = ReportOptions(MASKS, CurationOptions(jobs=jobs))
+    options = ReportOptions(MASKS, CurationOptions(jobs=jobs, scheduler=scheduler))
     return predict_examinations(cohort, out, options=options, each=told.append), told
 
 
@@ -53,3 +53,15 @@ def test_two_processes_write_the_files_that_one_writes(cohort, tmp_path):
     assert not differ
     again, _ = made_by(cohort, tmp_path / "2", 2)
     assert "segmentation" not in again.seconds  # what is finished is not made again
+
+
+@pytest.mark.slow  # starts a cluster
+def test_a_cluster_makes_the_same_and_a_study_that_fails_stops_no_other(cohort, tmp_path):
+    distributed = pytest.importorskip("distributed")
+    made_by(cohort, tmp_path / "here")
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=2, dashboard_address=None) as cluster:
+        far, told = made_by(cohort, tmp_path / "far", scheduler=cluster.scheduler_address)
+    assert [made.study for made in told] == ["P1", "P3"]
+    assert far.failed.keys() == {"P2"}
+    for name in ("cohort.csv", "volumes.csv", "P1/seg.nii.gz"):
+        assert (tmp_path / "far" / name).read_bytes() == (tmp_path / "here" / name).read_bytes()

@@ -151,7 +151,8 @@ def _wall_words(segments: pd.DataFrame) -> pd.DataFrame:
     """Segments with one digit."""
     names = {"ed_mm_before": "ED mm before", "ed_mm_after": "after",
              "thickening_before": "thickening % before", "thickening_after": "after "}  # fmt: skip
-    return segments.round(1).rename(columns=names)
+    texts = {name: segments[name].map(lambda v: "–" if np.isnan(v) else f"{v:.1f}") for name in names}
+    return segments.assign(**texts).rename(columns=names)
 
 
 def _checks(found: VisitComparison) -> pd.DataFrame:

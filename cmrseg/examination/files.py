@@ -32,6 +32,7 @@ FILES: Mapping[str, str] = {
     "sa.nii.gz": "short-axis cine",
     "dicom_seg": "DICOM segmentation, one object per cardiac phase",
     "dicom_sr.dcm": "DICOM structured report of the numbers (TID 1500)",
+    "slicer": "segmentations for 3D Slicer, one per cardiac phase",
     "contours": "contours as text, in pixels of the DICOM images",
     "cvi42.cvi42wsx": "contours as a cvi42 workspace",
     "overlay.png": "end-diastole and end-systole with contours",
@@ -114,7 +115,9 @@ def _done(study: str, name: str, write: Callable[[], object]) -> Problem | None:
 
 
 def _pictures(analysis: Findings, folder: Path) -> Iterator[Step]:
-    """The cine with its contours, still and beating."""
+    """The cine with its contours, still and beating, and the mask for another program."""
+    from cmrseg.io.seg_nrrd import write_seg_nrrds
+
     image, mask, frames = analysis.image, analysis.mask, [analysis.ed_frame, analysis.es_frame]
 
     def overlay() -> None:
@@ -125,6 +128,7 @@ def _pictures(analysis: Findings, folder: Path) -> Iterator[Step]:
     if mask.array.shape[3] > 1:
         yield "animation", lambda: write_animation(image, mask, folder / "cine.webp")
     yield "overlay", overlay
+    yield "Slicer segmentations", lambda: write_seg_nrrds(mask, folder / "slicer")
 
 
 def _tables(analysis: Findings, folder: Path) -> Iterator[Step]:

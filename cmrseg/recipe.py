@@ -64,7 +64,7 @@ class Recipe:
         ValueError
             If a part is missing or unknown; near matches are named.
         """
-        parts = name.split("_")
+        parts = _network_first(name.split("_"))
         if len(parts) not in (4, 5):
             raise ValueError(
                 f"recipe '{name}' has {len(parts)} parts; it needs architecture_loss_set_augmentation[_size]"
@@ -79,6 +79,14 @@ class Recipe:
             )
         size = _size(parts[4]) if len(parts) == 5 else None
         return cls(parts[0], parts[1], parts[2], parts[3], size=size)
+
+
+def _network_first(parts: list[str]) -> list[str]:
+    """Parts of a name whose network is written as in tables: ``dn121_2D_SR`` is ``dn121-2D-SR``."""
+    for n in range(len(parts), 1, -1):
+        if (network := "-".join(parts[:n])) in ARCHITECTURES:
+            return [network, *parts[n:]]
+    return parts
 
 
 def _check(what: str, name: str, known: list[str]) -> None:

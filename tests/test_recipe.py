@@ -12,6 +12,12 @@ def test_a_recipe_gives_its_name_back(name):
     assert str(Recipe.parse(name)) == name
 
 
+def test_a_network_may_be_written_as_in_the_tables_of_a_paper():
+    recipe = Recipe.parse("dn121_2D_SR_MSE_acdc_s5_96")
+    assert str(recipe) == "dn121-2D-SR_MSE_acdc_s5_96"
+    assert recipe.network.backbone == "dn121"
+
+
 def test_the_parts_of_a_name():
     assert Recipe.parse("r34_CE_p5_s2_128") == Recipe("r34", "CE", "p5", "s2", 128)
 

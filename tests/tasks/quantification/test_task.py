@@ -171,3 +171,20 @@ def test_a_network_learns_the_size_of_disks(tmp_path):
     )
     history = pd.read_csv(train(config, data, tmp_path / "run").out / "history.csv")
     assert history["mae_areas_mm2"].iloc[-1] < history["mae_areas_mm2"].iloc[0] / 2
+
+
+@pytest.mark.slow
+def test_a_network_for_indices_is_fine_tuned(tmp_path):
+    data, run = write_disks(tmp_path / "disks"), CliRunner().invoke
+    base, out = tmp_path / "base", tmp_path / "tuned"
+    told = run(
+        app, ["train", "sq11-2D_MSE_disks_s5_64", "--data", str(data), "--out", str(base), "--random",
+              "--epochs", "1"]
+    )  # fmt: skip
+    assert told.exit_code == 0, told.output
+    model = str(base / "model.safetensors")
+    told = run(app, ["finetune", "--base", model, "--data", str(data), "--out", str(out), "--epochs", "1"])
+    assert told.exit_code == 0, told.output
+    assert read_spec(out / "model.safetensors").labels == INDICES
+    assert (out / "validation" / "indices.csv").is_file()
+    assert (out / "report.html").is_file()

@@ -96,7 +96,7 @@ def write_dicom_sr(
 
     Returns
     -------
-    The path; None where no number is known, and then an earlier report is removed.
+    The path; None where no number is known or the masks show nothing, and then an earlier report is removed.
     """
     known = [n for n in numbers if math.isfinite(n.value)]
     if not known:
@@ -106,9 +106,13 @@ def write_dicom_sr(
 
     with quiet_pydicom():
         objects = {phase: dcmread(file) for phase, file in segmentations.items()}
+        groups = _measurements(known, objects, _made_by(algorithm))
+        if not groups:  # masks that show nothing
+            path.unlink(missing_ok=True)
+            return None
         report = hd.sr.Comprehensive3DSR(
             evidence=_evidence(objects),
-            content=_content(known, objects, _made_by(algorithm)),
+            content=_content(groups),
             series_instance_uid=hd.UID(),
             series_number=_SERIES,
             sop_instance_uid=hd.UID(),
@@ -151,9 +155,20 @@ def _made_by(algorithm: Algorithm) -> hd.sr.AlgorithmIdentification:
     return hd.sr.AlgorithmIdentification(algorithm.name, algorithm.version, parameters=told or None)
 
 
-def _content(
+def _measurements(
     numbers: Sequence[Measured], objects: Mapping[str, Dataset], made_by: hd.sr.AlgorithmIdentification
-) -> hd.sr.MeasurementReport:
+) -> list[Any]:
+    """Volumes of the segments that the objects show, and what follows from them."""
+    volumes = [n for n in numbers if n.quantity == "volume"]
+    groups: list[Any] = [g for n in volumes if (g := _volume(n, objects[n.phase], made_by)) is not None]
+    return groups + [
+        _function(label, found, made_by)
+        for label in (Label.LV, Label.RV)
+        if (found := [n for n in numbers if n.structure == label and (label, n.quantity) in CONCEPTS])
+    ]
+
+
+def _content(groups: list[Any]) -> hd.sr.MeasurementReport:
     """The tree of the report."""
     import highdicom as hd
 
@@ -161,13 +176,6 @@ def _content(
         uid=hd.UID(), name="cmrseg", manufacturer_name="cmrseg", model_name=cmrseg.__version__
     )
     observer = hd.sr.ObserverContext(codes.DCM.Device, device)
-    volumes = [n for n in numbers if n.quantity == "volume"]
-    groups: list[Any] = [g for n in volumes if (g := _volume(n, objects[n.phase], made_by)) is not None]
-    groups += [
-        _function(label, found, made_by)
-        for label in (Label.LV, Label.RV)
-        if (found := [n for n in numbers if n.structure == label and (label, n.quantity) in CONCEPTS])
-    ]
     return hd.sr.MeasurementReport(
         observation_context=hd.sr.ObservationContext(observer_device_context=observer),
         procedure_reported=codes.SCT.CardiacMRI,
@@ -185,7 +193,7 @@ def _volume(
     segments = {int(s.SegmentNumber) for s in segmentation.SegmentSequence}
     shown = {
         int(group.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
-        for group in _groups(segmentation)
+        for group in segmentation.PerFrameFunctionalGroupsSequence  # where highdicom looks for it
         if "SegmentIdentificationSequence" in group
     }
     if int(number.structure) not in segments & shown:
@@ -200,11 +208,6 @@ def _volume(
         finding_sites=[hd.sr.FindingSite(site)],
         measurements=[_measurement(VOLUMES.get((number.structure, number.phase), codes.SCT.Volume), number)],
     )
-
-
-def _groups(segmentation: Dataset) -> list[Dataset]:
-    """Functional groups of all frames, and what they share."""
-    return [*segmentation.SharedFunctionalGroupsSequence, *segmentation.PerFrameFunctionalGroupsSequence]
 
 
 def _function(

@@ -11,7 +11,10 @@ import typer
 from cmrseg.cli.console import note, progress_bar
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cmrseg.zoo.fetch import FetchOptions
+    from cmrseg.zoo.hugging_face import Repository
     from cmrseg.zoo.resolved import ResolvedModel
     from cmrseg.zoo.zenodo import RecordName
 
@@ -20,8 +23,9 @@ def get(
     names: Annotated[
         list[str],
         typer.Argument(
-            metavar="NAME|RECORD[/FILE]...",
-            help="Names of models, or records of Zenodo (10.5281/zenodo.N) with the file of a model.",
+            metavar="NAME|RECORD[/FILE]|hf:OWNER/NAME...",
+            help="Names of models, records of Zenodo (10.5281/zenodo.N) with the file of a model, or "
+            "repositories of Hugging Face.",
         ),
     ],
     source: Annotated[
@@ -33,17 +37,18 @@ def get(
 ) -> None:
     """Fetch models to the cache and compare them with their checksums; a broken download goes on."""
     from cmrseg.problems import DataError
+    from cmrseg.zoo.hugging_face import Repository, parse_repository
     from cmrseg.zoo.manifest import bring, get_entry, verify
     from cmrseg.zoo.zenodo import RecordName, parse_record
 
     if source and len(names) > 1:
         raise DataError("--from names the file of one model; give one name")
-    records = {name: parse_record(name) for name in names}
+    records = {name: parse_record(name) or parse_repository(name) for name in names}
     if source and records[names[0]]:
         raise DataError("--from names the file of a model of the zoo; a record is where its file is")
     for entry in [records[name] or get_entry(name) for name in names]:
-        if isinstance(entry, RecordName):
-            _from_record(entry)
+        if isinstance(entry, RecordName | Repository):
+            _from_elsewhere(entry)
             continue
         if entry.where == "embedded":
             verify(entry)
@@ -54,12 +59,17 @@ def get(
         note(f"{entry.name}: {path}")
 
 
-def _from_record(record: RecordName) -> None:
+def _from_elsewhere(place: RecordName | Repository) -> None:
     """Fetch a model that the manifest does not name."""
+    from cmrseg.zoo.hugging_face import Repository, fetch_repository_model
     from cmrseg.zoo.record_model import fetch_record_model
 
-    with fetching(record.doi) as options:
-        paths = fetch_record_model(record, options)
+    if isinstance(place, Repository):
+        with fetching(str(place)) as options:
+            paths: tuple[Path, ...] = (fetch_repository_model(place, options),)
+    else:
+        with fetching(place.doi) as options:
+            paths = fetch_record_model(place, options)
     for path in paths:
         note(f"model: {path}, from now on --model {path.parent.name}")
 

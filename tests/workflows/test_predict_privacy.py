@@ -69,14 +69,15 @@ def test_uids_are_told_only_where_other_programs_need_them(finished, marked):
         for data in unpacked(path.read_bytes())
         if any(uid in data for uid in uids)
     }
-    assert telling == {"dicom_seg", "cvi42.cvi42wsx"}
+    assert telling == {"dicom_seg", "dicom_sr.dcm", "cvi42.cvi42wsx"}
     assert not any(uid in finished[1].encode() for uid in uids)
 
 
-def test_a_segmentation_holds_what_is_allowed_and_nothing_else(finished):
-    path = next((finished[0] / "out").glob("S*/dicom_seg/phase_01.dcm"))
+@pytest.mark.parametrize("file", ["dicom_seg/phase_01.dcm", "dicom_sr.dcm"])
+def test_a_dicom_object_holds_what_is_allowed_and_nothing_else(finished, file):
+    (path,) = (finished[0] / "out").glob(f"S*/{file}")
     header = pydicom.dcmread(path)
-    study = path.parent.parent.name
+    study = path.relative_to(finished[0] / "out").parts[0]
     assert (header.PatientID, header.StudyDate, header.AccessionNumber) == (study, "", "")
     told = {e.keyword for e in header if e.value not in ("", None)}
     assert not told & {

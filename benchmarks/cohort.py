@@ -17,7 +17,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +35,6 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--examinations", type=int, default=200, help="an even number")
-    parser.add_argument("--slices", type=int, default=10)
     parser.add_argument("--phases", type=int, default=25)
     parser.add_argument("--scratch", type=Path, help="folder with room for 20 MB an examination")
     given = parser.parse_args()
@@ -45,14 +43,14 @@ def main() -> None:
         scratch = Path(folder)
         for number in range(given.examinations):
             half = scratch / "dicom" / ("first" if number < given.examinations / 2 else "second")
-            write_examination(half / f"{number:05}", number, given.slices, given.phases)
+            write_examination(half / f"{number:05}", number, given.phases)
         measure(scratch, given.examinations)
 
 
-def write_examination(folder: Path, number: int, slices: int, phases: int) -> None:
+def write_examination(folder: Path, number: int, phases: int) -> None:
     """DICOM files of one person."""
     rng = np.random.default_rng(number)
-    cine = make_study(replace(random_spec(rng, n_frames=phases), n_slices=slices), SCANNERS["A"], number).cine
+    cine = make_study(random_spec(rng, n_frames=phases), SCANNERS["A"], number).cine
     grey = cine.with_array(np.clip(cine.array, 0, MAX_INTENSITY))
     datasets = dicom_datasets(grey, seed=number, identity=Identity(patient_id=f"phantom {number}"))
     write_datasets(datasets, folder, rng)

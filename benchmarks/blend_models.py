@@ -18,8 +18,7 @@ import pandas as pd
 
 from cmrseg.io.atomic import write_table
 from cmrseg.tasks import get_task
-from cmrseg.training.blend import blended
-from cmrseg.training.callbacks import AverageWeights
+from cmrseg.training.blend import blended, validated_mixtures
 from cmrseg.training.config import transfer_config
 from cmrseg.training.learner import build_learner
 from cmrseg.training.loaders import make_loaders
@@ -62,12 +61,8 @@ def scores_of_mixtures(base: Model, tuned: Model, data: list[Path], out: Path) -
     )
     before = {k: v.clone() for k, v in base.net.state_dict().items()}
     after = {k: v.clone() for k, v in tuned.net.state_dict().items()}
-    averages = learn.cbs.filter(lambda callback: isinstance(callback, AverageWeights))
     task, rows = get_task(base.spec.task), []
-    for share in SHARES:
-        learn.model.load_state_dict(blended(before, after, share))
-        with learn.no_bar(), learn.no_logging(), learn.removed_cbs(averages):
-            learn.validate()
+    for share in validated_mixtures(learn, before, after, SHARES):
         rows += [{"share": share, "score": task.score(row), **row} for row in scores_by_data(learn)]
     return pd.DataFrame(rows)
 

@@ -58,12 +58,13 @@ def run_folder(given: Path | None, *parts: str | Path, resume: bool = False) -> 
     DataError
         If it cannot be made, or several processes were not told which one it is.
     """
+    from cmrseg.training.fit import STATE
     from cmrseg.training.ranks import rank, ranks, together
 
     if ranks() > 1 and given is None:
         raise DataError("several processes train together; name the folder of the run with --out")
     out.quiet = err.quiet = rank() > 0  # all would say the same
-    with together(out_folder(given, *parts, resume=resume)) as folder:
+    with together(out_folder(given, *parts, resume=resume), STATE) as folder:
         yield folder
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -189,15 +190,15 @@ def _predict_examinations(
     from cmrseg.workflows.predict import INDEX
     from cmrseg.workflows.predict import predict_examinations as run_all
 
+    lines: set[str] = set()
+    each = partial(_tell_study, lines=lines)
     with progress_steps() as progress:
-        run = run_all(
-            source, out, model=model, splits=splits, options=options, progress=progress, each=_tell_study
-        )
+        run = run_all(source, out, model=model, splits=splits, options=options, progress=progress, each=each)
     for sentence in run.notes:
         note(sentence)
     _show_cohort(run)
-    for study, reason in run.failed.items():
-        note(f"{study}: {reason}")
+    for study in sorted(run.failed.keys() - lines):
+        note(f"{study}: {run.failed[study]}")
     told = ", ".join(f"{step} {seconds:.1f}" for step, seconds in run.seconds.items())
     note(f"seconds: {told}")
     if len(run.studies) == 1:
@@ -214,11 +215,12 @@ def _predict_examinations(
         raise typer.Exit(1)
 
 
-def _tell_study(made: Made) -> None:
+def _tell_study(made: Made, *, lines: set[str]) -> None:
     """A line for every study where no bar tells of them, such as in the log of a cluster's job."""
     if not err.is_terminal:
         ef = f"EF {made.ef_percent:.1f} %, checks {made.level}"
         note(f"{made.study}: {made.problem.extra_info if made.problem else ef}")
+        lines.add(made.study)
 
 
 def _show_cohort(run: ReportRun) -> None:

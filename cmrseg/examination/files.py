@@ -25,6 +25,7 @@ from cmrseg.report.html import Picture
 from cmrseg.report.segments_figure import segments_figure
 
 if TYPE_CHECKING:
+    from cmrseg.io.dicom_seg import Algorithm
     from cmrseg.io.dicom_sr import Measured
 
 FILES: Mapping[str, str] = {
@@ -162,18 +163,12 @@ def _dicom(analysis: Findings, folder: Path, dicom: DicomSources) -> Sequence[St
     """What goes back to an archive or a reading program."""
     from cmrseg.io.contours import write_contours
     from cmrseg.io.cvi42 import write_cvi42
-    from cmrseg.io.dicom_seg import Algorithm, write_dicom_segs
+    from cmrseg.io.dicom_seg import write_dicom_segs
     from cmrseg.io.dicom_seg_source import read_images
     from cmrseg.io.dicom_sr import write_dicom_sr
     from cmrseg.io.outlines import mask_contours
 
-    model = analysis.provenance["model"]
-    algorithm = Algorithm(
-        str(model["name"]),
-        str(model["recipe"]),
-        {"sha256": str(model["sha256"])},
-        corrected=dicom.corrected,
-    )
+    algorithm = _algorithm(analysis, corrected=dicom.corrected)
 
     @cache
     def contours() -> dict:
@@ -202,6 +197,16 @@ def _dicom(analysis: Findings, folder: Path, dicom: DicomSources) -> Sequence[St
         ("DICOM segmentation and report", segmentation),
         ("cvi42 workspace", workspace),
     ]
+
+
+def _algorithm(analysis: Findings, *, corrected: bool) -> Algorithm:
+    """What made the mask, as DICOM objects name it."""
+    from cmrseg.io.dicom_seg import Algorithm
+
+    model = analysis.provenance["model"]
+    return Algorithm(
+        str(model["name"]), str(model["recipe"]), {"sha256": str(model["sha256"])}, corrected=corrected
+    )
 
 
 def _measured(analysis: Findings) -> list[Measured]:

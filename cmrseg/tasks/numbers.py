@@ -24,6 +24,40 @@ if TYPE_CHECKING:
     from cmrseg.tasks.options import Options
 
 
+class ImageTable:
+    """A keeper of numbers: a row for every slice of every frame.
+
+    Parameters
+    ----------
+    file
+        Name of the table.
+    columns
+        Names of the numbers.
+    title
+        Of the table that a person is shown: the mean over the images of every study.
+    """
+
+    def __init__(self, file: str, columns: Sequence[str], title: str) -> None:
+        self.file, self.columns, self.title = file, list(columns), title
+        self.parts: list[pd.DataFrame] = []
+
+    def keep(self, study: Study, read: Read, answer: Answer) -> None:
+        """Add the rows of a study; the answer is an array ``(t, z, columns)``."""
+        image, frames = read()
+        numbers = np.asarray(answer(study, image))
+        frame, place = np.indices(numbers.shape[:2]).reshape(2, -1)
+        rows = pd.DataFrame(numbers.reshape(-1, len(self.columns)), columns=self.columns)
+        places = {"study": study[0].subject, "frame": np.array(frames)[frame], "slice": place}
+        self.parts.append(rows.assign(**places)[[*places, *self.columns]])
+
+    def finish(self) -> Kept:
+        """The table, and its means."""
+        empty = pd.DataFrame(columns=["study", "frame", "slice", *self.columns])
+        table = pd.concat(self.parts, ignore_index=True) if self.parts else empty
+        means = table.groupby("study", sort=False)[self.columns].mean().reset_index()
+        return Kept({self.file: table}, (self.title, means))
+
+
 class Numbers(ABC):
     """A task that gives numbers of every slice; what its outputs mean is for a task to add.
 
@@ -33,11 +67,14 @@ class Numbers(ABC):
         Name of the table that prediction writes.
     title
         Of the means that a person is shown.
+    table
+        Who writes the table.
     """
 
     gives = "numbers"
     file = "numbers.csv"
     title = "mean over the images"
+    table: type[ImageTable] = ImageTable
     classes: tuple[str, ...] = ()
 
     def labels(self, classes: Sequence[str]) -> tuple[str, ...]:
@@ -112,7 +149,7 @@ class Numbers(ABC):
         resume: bool,
     ) -> ImageTable:
         """Writes one table; there is nothing to resume that takes long."""
-        return ImageTable(self.file, labels, self.title)
+        return self.table(self.file, labels, self.title)
 
 
 class PlainLoss:
@@ -138,37 +175,3 @@ class PlainLoss:
     def decodes(self, activated: Tensor) -> Tensor:
         """As they are."""
         return activated
-
-
-class ImageTable:
-    """A keeper of numbers: a row for every slice of every frame.
-
-    Parameters
-    ----------
-    file
-        Name of the table.
-    columns
-        Names of the numbers.
-    title
-        Of the table that a person is shown: the mean over the images of every study.
-    """
-
-    def __init__(self, file: str, columns: Sequence[str], title: str) -> None:
-        self.file, self.columns, self.title = file, list(columns), title
-        self.parts: list[pd.DataFrame] = []
-
-    def keep(self, study: Study, read: Read, answer: Answer) -> None:
-        """Add the rows of a study; the answer is an array ``(t, z, columns)``."""
-        image, frames = read()
-        numbers = np.asarray(answer(study, image))
-        frame, place = np.indices(numbers.shape[:2]).reshape(2, -1)
-        rows = pd.DataFrame(numbers.reshape(-1, len(self.columns)), columns=self.columns)
-        places = {"study": study[0].subject, "frame": np.array(frames)[frame], "slice": place}
-        self.parts.append(rows.assign(**places)[[*places, *self.columns]])
-
-    def finish(self) -> Kept:
-        """The table, and its means."""
-        empty = pd.DataFrame(columns=["study", "frame", "slice", *self.columns])
-        table = pd.concat(self.parts, ignore_index=True) if self.parts else empty
-        means = table.groupby("study", sort=False)[self.columns].mean().reset_index()
-        return Kept({self.file: table}, (self.title, means))

@@ -3,27 +3,37 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from cmrseg.metrics.regions import APEX, BASE, MIDDLE, OUTSIDE, slice_regions
 from cmrseg.tasks.numbers import ImageTable, Numbers, PlainLoss
-from cmrseg.tasks.prediction import Kept, Study
+from cmrseg.tasks.prediction import Kept
 from cmrseg.tasks.task import register_task
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from cmrseg.cine import Cine
-    from cmrseg.data.catalog import Catalog
     from cmrseg.tasks.exported import Exported
     from cmrseg.tasks.region_training import RegionScores
 
 CLASSES = (OUTSIDE, BASE, MIDDLE, APEX)  # as a network numbers them; 0 shows no heart
 SCORES = ("precision", "recall")
+
+
+class RegionTable(ImageTable):
+    """As `ImageTable`, with the most likely region of every slice before the probabilities."""
+
+    def finish(self) -> Kept:
+        """``regions.csv``: study, frame, slice, region, probability of each."""
+        kept = super().finish()
+        table = kept.tables[self.file]
+        best = table[self.columns].to_numpy(float).argmax(axis=1) if len(table) else []
+        table.insert(3, "region", [self.columns[number] for number in best])
+        return kept
 
 
 class RegionTask(Numbers):
@@ -38,6 +48,7 @@ class RegionTask(Numbers):
     name = "region"
     file = "regions.csv"
     title = "mean probability of the slices"
+    table = RegionTable
     score_name = "validation_recall"
     columns: tuple[str, ...] = SCORES
     classes: tuple[str, ...] = CLASSES
@@ -113,18 +124,6 @@ class RegionTask(Numbers):
         closing = "The largest number is the region; their softmax are the probabilities of `cmrseg predict`."
         return replace(told, closing=closing)
 
-    def keeper(
-        self,
-        catalog: Catalog,
-        out: Path,
-        *,
-        labels: Sequence[str],
-        source: Callable[[Study], str],
-        resume: bool,
-    ) -> RegionTable:
-        """Writes ``regions.csv``."""
-        return RegionTable(self.file, labels, self.title)
-
 
 def regions_of(masks: Tensor, places: Sequence[tuple[str, int, int]]) -> list[str]:
     """Region of every slice, from the stack that it stands in.
@@ -148,18 +147,6 @@ def regions_of(masks: Tensor, places: Sequence[tuple[str, int, int]]) -> list[st
         for row, region in zip(ordered, slice_regions(shows[ordered]), strict=True):
             found[row] = region
     return found
-
-
-class RegionTable(ImageTable):
-    """As `ImageTable`, with the most likely region of every slice before the probabilities."""
-
-    def finish(self) -> Kept:
-        """``regions.csv``: study, frame, slice, region, probability of each."""
-        kept = super().finish()
-        table = kept.tables[self.file]
-        best = table[self.columns].to_numpy(float).argmax(axis=1) if len(table) else []
-        table.insert(3, "region", [self.columns[number] for number in best])
-        return kept
 
 
 register_task(RegionTask())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,31 @@ def blended(base: Mapping[str, Tensor], tuned: Mapping[str, Tensor], share: floa
     }
 
 
+def validated_mixtures(
+    learn: Any, base: Mapping[str, Tensor], tuned: Mapping[str, Tensor], shares: Sequence[float]
+) -> Iterator[float]:
+    """Validate one mixture after the other.
+
+    Parameters
+    ----------
+    learn
+        Learner whose validation images are used; in the end it holds the last mixture.
+    base, tuned
+        As in `blended`.
+    shares
+        Of the fine-tuned weights.
+
+    Yields
+    ------
+    The share, while the learner knows the scores of its validation.
+    """
+    with learn.no_bar(), learn.no_logging(), learn.removed_cbs(learn.cbs.filter(_averages)):
+        for share in shares:
+            learn.model.load_state_dict(blended(base, tuned, share))
+            learn.validate()
+            yield share
+
+
 def best_blend(
     learn: Any, base: Mapping[str, Tensor], tuned: Mapping[str, Tensor], score: Callable[[], float], out: Path
 ) -> tuple[float, float, dict[str, Tensor]]:
@@ -56,12 +81,7 @@ def best_blend(
     -------
     Share of the fine-tuned weights, validation score, weights. Of equal scores the larger share wins.
     """
-    rows = []
-    with learn.no_bar(), learn.no_logging(), learn.removed_cbs(learn.cbs.filter(_averages)):
-        for share in SHARES:
-            learn.model.load_state_dict(blended(base, tuned, share))
-            learn.validate()
-            rows.append({"share": share, "score": score()})
+    rows = [{"share": share, "score": score()} for share in validated_mixtures(learn, base, tuned, SHARES)]
     table = pd.DataFrame(rows)
     write_table(table, out / TABLE)
     best = table.sort_values(["score", "share"]).iloc[-1]

@@ -57,6 +57,7 @@ from cmrseg.zoo.model_file import Model, ModelSpec, build_net, read_model, save_
 from cmrseg.zoo.resolved import ModelName
 
 MODEL_FILE = "model.safetensors"
+STATE = ("config.json", "splits.csv", CHECKPOINT, BEST, MODEL_FILE)  # what a run goes on from
 _UNSAID = {"confidence_sha256": "none", "subset_sha256": "none"}  # what a run was given that says nothing
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,7 +28,6 @@ from torch import Tensor, distributed
 from cmrseg.problems import DataError
 from cmrseg.training.callbacks import seed_everything
 
-STATE = ("config.json", "splits.csv", "checkpoint.pt", "best.safetensors", "model.safetensors")  # of a run
 _RANK, _RANKS, _LOCAL = "RANK", "WORLD_SIZE", "LOCAL_RANK"  # set by launchers
 
 
@@ -43,13 +42,15 @@ def ranks() -> int:
 
 
 @contextmanager
-def together(out: Path) -> Iterator[Path]:
+def together(out: Path, state: Sequence[str]) -> Iterator[Path]:
     """Train with the other processes, where a launcher has started some.
 
     Parameters
     ----------
     out
         Folder of the run.
+    state
+        Names of the files in it that a run goes on from.
 
     Yields
     ------
@@ -65,7 +66,7 @@ def together(out: Path) -> Iterator[Path]:
     try:
         with TemporaryDirectory() as scratch:
             here = Path(scratch) / "run" if rank() else out
-            for path in (out / name for name in STATE if rank()):
+            for path in (out / name for name in state if rank()):
                 if path.exists():
                     here.mkdir(exist_ok=True)
                     shutil.copyfile(path, here / path.name)

@@ -14,7 +14,7 @@ from cmrseg.parallel import map_studies
 from cmrseg.problems import DataError
 from cmrseg.training.callbacks import seed_everything
 from cmrseg.training.config import TrainConfig
-from cmrseg.training.fit import train
+from cmrseg.training.fit import STATE, train
 from cmrseg.training.images import read_training_images
 from cmrseg.training.loaders import field_size, make_loaders
 from cmrseg.training.ranks import part_of_batch, together
@@ -73,7 +73,7 @@ def trained_as(rank: int, *, port: int, config: TrainConfig, data: Path, out: Pa
         "MASTER_PORT": port,
     }
     os.environ.update({name: str(value) for name, value in told.items()})
-    with together(out) as folder:
+    with together(out, STATE) as folder:
         run = train(config, data, folder)
         history = pd.read_csv(folder / "history.csv")
         net = read_model(run.model_file).net

@@ -19,6 +19,11 @@ hypothesis.settings.register_profile("same", derandomize=True, deadline=None)
 hypothesis.settings.load_profile("same")
 
 
+def pytest_make_parametrize_id(val, argname):
+    """Bytes are told by their argument: an archive holds the second it was made in, and workers differ."""
+    return argname if isinstance(val, bytes) else None
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _home(tmp_path_factory):
     """Nothing is kept in the user's own folder; a model is converted once for all tests of a worker."""

@@ -21,7 +21,8 @@ def curate(
     source: Annotated[
         Path,
         typer.Argument(
-            help="Folder tree with DICOM files or .zip or .tar.gz archives of them, or one archive."
+            help="Folder tree with DICOM files or .zip or .tar.gz archives of them, or one archive; or the "
+            "MATLAB files of LVQuan18 or LVQuan19."
         ),
     ],
     target: Annotated[Path, typer.Argument(help="Folder for STUDY/sa.nii.gz, the tables and report.html.")],
@@ -123,7 +124,9 @@ def _rows(studies: pd.DataFrame) -> list[list[object]]:
             study.study,
             study.status,
             f"{study.x} x {study.y} x {study.slices} x {study.phases}" if study.reason == "" else "–",
-            f"{study.dx:.2f} x {study.dy:.2f} x {study.dz:.2f}" if study.reason == "" else "–",
+            f"{study.dx:.2f} x {study.dy:.2f} x {study.dz:.2f}".replace("nan", "?")
+            if study.reason == ""
+            else "–",
             study.problems,
         ]
         for study in studies.head(_SHOWN_STUDIES).itertuples()

@@ -63,6 +63,30 @@ def curation_report(run: CurationRun, target: Path, options: Options) -> Report:
     return Report("Curation of short-axis cines", sections, provenance, summary, figures=None, dated=False)
 
 
+def lvquan_report(run: CurationRun, target: Path) -> Report:
+    """What came of the files of an LVQuan challenge.
+
+    Parameters
+    ----------
+    run
+        What `cmrseg.curation.lvquan.curate_lvquan` returned.
+    target
+        Its folder.
+    """
+    ok = int((run.studies["status"] == "ok").sum())
+    sections = [
+        Section("What was wrong", tables=_problem_tables(run), text=run.notes, warnings=_failures(run)),
+        Section(
+            "What came out",
+            ["One slice of every subject; the contours are those of its mask, where it has one."],
+            [Table(_head(run.studies), "studies.tsv")],
+            _results(_pictures(target)),
+        ),
+    ]
+    summary = f"{ok} of {len(run.studies)} subjects were written as cines of one slice."
+    return Report("LVQuan as a data set", sections, {}, summary, figures=None, dated=False)
+
+
 def repair_figure(target: Path, study: str) -> Figure:
     """Slices of a study before and after their repairs.
 

@@ -131,19 +131,27 @@ def _space(header: Any, shape: tuple[int, ...], name: str) -> _Space:
     """What pixdim, qform and sform say together; ones and zeros say nothing."""
     unit, axes = MM_PER_UNIT.get(_units(header)[0], 1.0), slice(0, min(len(shape), 3))
     pixdim = unit * np.abs(np.asarray(header["pixdim"], float)[1:4])
-    has_pixdim = bool((np.isfinite(pixdim) & (pixdim > 0))[axes].all() and (pixdim != unit)[axes].any())
+    real = [axis for axis in range(3)[axes] if shape[axis] > 1]
+    told = np.isfinite(pixdim) & (pixdim > 0) & _says(pixdim, shape, unit)
+    has_pixdim = bool(told[real].all() and (told & (pixdim != unit))[axes].any())
     affine, is_placed = _affine(header, name)
     affine = np.diag([unit, unit, unit, 1.0]) @ affine
     columns = np.linalg.norm(affine[:3, :3], axis=0)
     has_columns = is_placed and not np.allclose(columns, unit, rtol=1e-6)
-    real = [axis for axis in range(3)[axes] if shape[axis] > 1]
-    spacing, notes = pixdim if has_pixdim else columns, ()
+    said = np.where(_says(columns, shape, unit), columns, np.nan) if has_columns else np.full(3, np.nan)
+    spacing, notes = np.where(told, pixdim, said) if has_pixdim else said, ()
     if not has_pixdim and not has_columns:
         return _Space(UNKNOWN_SPACING, affine, is_placed=False)
     if has_columns and not np.allclose(columns[real], pixdim[real], rtol=_SAME, atol=0):
         spacing, *notes = _settled(pixdim, columns, has_pixdim=has_pixdim, name=name)
     is_placed = has_columns and np.allclose(columns[real], spacing[real], rtol=_SAME, atol=0)
     return _Space(_plausible(spacing[axes], real, name), affine, is_placed, tuple(notes))
+
+
+def _says(lengths: np.ndarray, shape: tuple[int, ...], unit: float) -> np.ndarray:
+    """Whether a length means something: a distance of 1 between the slices of a single one does not."""
+    is_single = len(shape) > 2 and shape[2] == 1
+    return ~(np.array([False, False, is_single]) & np.isclose(lengths, unit, rtol=1e-6))
 
 
 def _settled(

@@ -211,10 +211,10 @@ def _set_length(header: nib.Nifti1Header, axis: int, told: float, stored: float)
 def _nifti(cine: Cine, array: np.ndarray) -> nib.Nifti1Image:
     """NIfTI image with spacing in mm and time in seconds."""
     frames = array.shape[3]
-    is_2d = array.shape[2:] == (1, 1) and np.isfinite(cine.spacing[:2]).all() and not cine.has_spacing
-    axes = 4 if frames > 1 else 2 if is_2d else 3  # in 3D, a header would invent the distance of slices
+    is_2d = array.shape[2] == 1 and np.isfinite(cine.spacing[:2]).all() and not cine.has_spacing
+    axes = 4 if frames > 1 else 2 if is_2d else 3  # in 3D, other programs would invent the distance of slices
     image = nib.Nifti1Image(array.reshape(array.shape[:axes]), cine.affine)
-    spacing = cine.spacing if cine.has_spacing or is_2d else (1.0, 1.0, 1.0)
+    spacing = np.nan_to_num(cine.spacing, nan=1.0) if cine.has_spacing or is_2d else (1.0, 1.0, 1.0)
     times = cine.frame_times_ms
     step_s = (times[-1] - times[0]) / (len(times) - 1) / 1000 if len(times) > 1 else 1.0
     image.header.set_zooms((*spacing, step_s)[:axes])

@@ -13,9 +13,6 @@ Heiberg et al., BMC Medical Imaging 10:1 (2010), doi:10.1186/1471-2342-10-1.
 
 from __future__ import annotations
 
-import struct
-import zlib
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +20,12 @@ import numpy as np
 
 from cmrseg.io.contours import checked
 from cmrseg.io.drawn import ContourFile, Drawn, Where, faulty
+from cmrseg.io.matlab import read_mat
 from cmrseg.io.outlines import Outline
-from cmrseg.problems import DataError, first_line
+from cmrseg.problems import DataError
 
 FORMAT = "Segment"
-MAX_BYTES = 1 << 30  # unpacked; images of 256 x 256 pixels, 14 slices and 30 phases have 110 MB
-_MOST_ELEMENTS = 2_000_000
-_MOST_LEVELS = 16  # cells within structures within a structure have about eight
-_HEADER = 128
-_MATRIX, _COMPRESSED = 14, 15
 _FIELDS = {Outline.ENDOCARDIUM: "Endo", Outline.EPICARDIUM: "Epi", Outline.RV: "RVEndo"}
-_NEWER = "is a MATLAB 7.3 file, which is not read; save it in MATLAB with save(..., '-v7')"
 
 
 def read_segment(path: Path) -> ContourFile:
@@ -49,21 +41,10 @@ def read_segment(path: Path) -> ContourFile:
         If it cannot be read, is of MATLAB 7.3, unpacks to more than 1 GB, or holds no ``setstruct`` with
         contours of a stack that was not rotated.
     """
-    from scipy.io import loadmat
-
-    try:
-        content = _unpacked(path)
-        told = loadmat(BytesIO(content), variable_names=["setstruct"], chars_as_strings=True)
-        stacks = np.atleast_1d(told["setstruct"].ravel())
-    except DataError:
-        raise
-    except KeyError:
-        raise DataError(f"{path} holds no setstruct, so it is none of Segment; export it again") from None
-    except OSError as error:
-        raise DataError(f"{path} cannot be read ({error.strerror or 'no MATLAB 5 file'})") from None
-    # Damaged or hostile bytes make a parser fail with whatever comes to hand.
-    except Exception as error:
-        raise DataError(f"{path} is damaged ({first_line(error)}); export it again") from None
+    told = read_mat(path, ["setstruct"])
+    if "setstruct" not in told:
+        raise DataError(f"{path} holds no setstruct, so it is none of Segment; export it again")
+    stacks = np.atleast_1d(told["setstruct"].ravel())
     drawn: list[Drawn] = []
     phases = 0
     for stack in stacks:
@@ -74,59 +55,6 @@ def read_segment(path: Path) -> ContourFile:
                 raise DataError(f"{path} holds contours of stacks of {phases} and {count} phases; keep one")
             phases = count
     return ContourFile(path, FORMAT, tuple(drawn), phases=phases or None)
-
-
-def _unpacked(path: Path) -> bytes:
-    """The file without compression, after a look at its size and depth: small ones may unpack to anything."""
-    with path.open("rb") as file:
-        head = file.read(_HEADER)
-        if head.startswith(b"MATLAB 7.3") or head.startswith(b"\x89HDF"):
-            raise DataError(f"{path} {_NEWER}")
-        if len(head) < _HEADER or head[126:128] not in (b"IM", b"MI"):
-            raise DataError(f"{path} is no MATLAB 5 file; save it in MATLAB with save(..., '-v7')")
-        order = "<" if head[126:128] == b"IM" else ">"
-        parts, total = [head], 0
-        while len(tag := file.read(8)) == 8:
-            kind, size = struct.unpack(f"{order}II", tag)
-            part = _limited(
-                file.read(min(size, MAX_BYTES + 1)), path, MAX_BYTES - total, packed=kind == _COMPRESSED
-            )
-            part = part if kind == _COMPRESSED else tag + part
-            total += len(part)
-            parts.append(part)
-    content = b"".join(parts)
-    _check_depth(content, order, path)
-    return content
-
-
-def _limited(data: bytes, path: Path, most: int, *, packed: bool) -> bytes:
-    """An element, unpacked where it is packed, if there is room for it."""
-    found = zlib.decompressobj().decompress(data, most + 1) if packed else data
-    if len(found) > most:
-        raise DataError(f"{path} unpacks to more than {MAX_BYTES >> 20} MB; refused")
-    return found
-
-
-def _check_depth(content: bytes, order: str, path: Path) -> None:
-    """Matrices lie in each other no deeper than a parser that calls itself can follow."""
-    at, read = _HEADER, struct.Struct(f"{order}II").unpack_from
-    ends: list[int] = []
-    for _ in range(_MOST_ELEMENTS):
-        while ends and at >= ends[-1]:
-            ends.pop()
-        if at + 8 > len(content):
-            return
-        kind, size = read(content, at)
-        if kind >> 16:  # a small element holds its data in the place of its size
-            at += 8
-        elif kind == _MATRIX and size:
-            at += 8
-            ends.append(at + size)
-            if len(ends) > _MOST_LEVELS:
-                break
-        else:
-            at += 8 + size + (-size % 8)
-    raise DataError(f"{path} is nested or divided as no file of Segment is; refused")
 
 
 def _stack(stack: np.void, path: Path) -> tuple[list[Drawn], int]:

@@ -11,11 +11,13 @@ from cmrseg.contours.files import read_contour_files
 from cmrseg.contours.report import contours_section
 from cmrseg.contours.run import NO_TRUTH, ContourRun, write_truths
 from cmrseg.curation import run as curation
-from cmrseg.curation.report import curation_report
+from cmrseg.curation.lvquan import curate_lvquan
+from cmrseg.curation.report import curation_report, lvquan_report
 from cmrseg.io.atomic import write_table
 from cmrseg.io.in_use import works_in
+from cmrseg.io.lvquan import lvquan_files
 from cmrseg.parallel import StepProgress
-from cmrseg.problems import Problem, problem_table
+from cmrseg.problems import DataError, Problem, problem_table
 from cmrseg.report.write import write
 
 
@@ -29,6 +31,14 @@ def curate(
 ) -> curation.CurationRun:
     """Make clean cines of DICOM files, see `cmrseg.curation.run.curate`, then ``report.html``.
 
+    Files of the LVQuan challenges become a data set with a table of indices, see
+    `cmrseg.curation.lvquan.curate_lvquan`.
+
+    Raises
+    ------
+    DataError
+        As these do, or if files of LVQuan are given names or series.
+
     Examples
     --------
     >>> import cmrseg
@@ -36,6 +46,12 @@ def curate(
     >>> cmrseg.curate(source, source.parent / "curated").studies["status"].tolist()
     ['ok']
     """
+    if lvquan_files(source):
+        if options and (options.series or options.names):
+            raise DataError(f"{source} holds files of LVQuan, which have no series and no ids to name")
+        run = curate_lvquan(source, target, progress=progress)
+        write(lvquan_report(run, target), target)
+        return run
     run = curation.curate(source, target, options=options, progress=progress)
     write(curation_report(run, target, options or curation.Options()), target)
     return run

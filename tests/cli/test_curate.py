@@ -16,6 +16,7 @@ from cmrseg.cine import Cine
 from cmrseg.phantom.dicom import Identity, dicom_datasets, write_datasets
 from cmrseg.phantom.faults import inject
 from tests.cli.conftest import assert_one_sentence
+from tests.curation.lvquan import write_patient
 
 
 @pytest.fixture
@@ -52,6 +53,23 @@ def test_a_clean_study_is_exit_code_0(curate, source, tmp_path):
     assert "1.40 x 1.60 x 8.00" in said
     assert (tmp_path / "out" / "P1" / "sa.nii.gz").is_file()
     assert (tmp_path / "out" / "report.html").is_file()
+
+
+def test_files_of_lvquan_are_a_data_set_and_a_bad_one_is_exit_code_1(curate, tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
+    for number in (1, 2):
+        write_patient(source / f"patient{number}.mat", 64, 1.4)
+    code, said, complaint = curate(source, tmp_path / "out")
+    assert (code, complaint) == (0, "")
+    assert "2 with indices in indices.csv" in " ".join(said.split())
+    assert "patient1" in (tmp_path / "out" / "report.html").read_text()
+    (source / "patient2.mat").write_bytes(b"MATLAB 7.3 MAT-file".ljust(600))
+    code, said, complaint = curate(source, tmp_path / "out")
+    assert code == 1
+    assert "patient2: " in said
+    assert "save it in MATLAB" in " ".join(said.split())
+    assert_one_sentence(curate(source, tmp_path / "other", "--series", "5"), "no series")
 
 
 def test_what_was_repaired_is_no_failure(curate, tmp_path):

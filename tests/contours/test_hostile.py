@@ -28,7 +28,7 @@ def matrix(inside: bytes, kind: int = 1) -> bytes:
 
 
 def test_a_segment_file_that_unpacks_to_anything_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("cmrseg.io.segment_mat.MAX_BYTES", 1 << 20)
+    monkeypatch.setattr("cmrseg.io.matlab.MAX_BYTES", 1 << 20)
     packed = zlib.compress(bytes(1 << 24))
     path = tmp_path / "bomb.mat"
     path.write_bytes(MAT + struct.pack("<II", 15, len(packed)) + packed)

@@ -92,6 +92,15 @@ def test_a_2d_image_has_no_slice_distance_and_keeps_its_pixel_size_when_saved(tm
     assert not image.has_spacing
 
 
+def test_a_cine_of_one_slice_keeps_its_pixel_size_and_no_slice_distance(tmp_path):
+    image = Cine(np.zeros((3, 4, 1, 5), np.float32), (1.4, 1.5, np.nan))
+    loaded = load_image(save_image(image, tmp_path / "a.nii.gz"))
+    again = load_mask(save_mask(loaded.with_array(loaded.array), tmp_path / "m.nii.gz"), "cmrseg")
+    for cine in (loaded, again):
+        assert cine.spacing == pytest.approx((1.4, 1.5, np.nan), nan_ok=True)
+        assert not cine.has_spacing
+
+
 @pytest.mark.parametrize(("unit", "mm"), [("meter", 1000), ("mm", 1), ("micron", 0.001), ("unknown", 1)])
 def test_lengths_are_mm_whatever_the_unit(tmp_path, unit, mm):
     zooms = tuple(s / mm for s in SPACING)

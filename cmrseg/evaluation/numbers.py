@@ -30,7 +30,7 @@ def evaluate_numbers(
     predicted
         Folder that `cmrseg predict` wrote.
     catalog
-        Data set with masks.
+        Data set with masks, or with a table of the numbers.
     task
         What gave the numbers, and says what they should be.
     labels
@@ -49,7 +49,7 @@ def evaluate_numbers(
     if not isinstance(task, Numbers):
         raise DataError(f"the task {task.name} gives no numbers")
     table = read_table(predicted / task.file, {"study": str})
-    known = task.numbers(catalog.with_masks())
+    known = task.numbers(catalog)
     if known is not None:
         return _errors_of_places(table, known), []
     rows, problems = [], []

@@ -26,6 +26,7 @@ from cmrseg.problems import DataError, Problem
 from cmrseg.tasks import get_task
 from cmrseg.training.config import TrainConfig
 from cmrseg.training.fit import MODEL_FILE, TrainingRun
+from cmrseg.training.split_images import images_to_learn, learns_from_masks
 from cmrseg.zoo.model_file import read_spec
 
 ALL, VALIDATION = "all", "validation"
@@ -106,8 +107,11 @@ def fixed_examinations(
         which, chosen = _validation(catalog, config, true, confidence)
         subjects &= chosen
     if true is None:
-        known = subjects & set(catalog.with_masks().table["subject"])
-        return _checked(catalog, known, f"{which} with masks", f"{data} has none")
+        by_masks = learns_from_masks(config, data)
+        known = subjects & set((catalog.with_masks() if by_masks else catalog).table["subject"])
+        return _checked(
+            catalog, known, f"{which} with {'masks' if by_masks else 'numbers'}", f"{data} has none"
+        )
     known = set(true_volumes_for(subjects, true).dropna(subset="true_Id")["Id"])
     unknown = sorted(subjects - known)
     problems = tuple(Problem(s, "no true volumes", NOT_EVALUATED, "", truth.name) for s in unknown)
@@ -133,7 +137,7 @@ def _validation(
         chosen = {subject for subject, name in official.items() if SPLIT_OF_SET.get(name) == "val"}
         if chosen:
             return "the official validation examinations", chosen
-    table = assign_splits(catalog.with_masks(), seed=config.seed).table
+    table = assign_splits(images_to_learn(catalog, config), seed=config.seed).table
     return "the validation examinations of the data", set(table.loc[table["split"] == "val", "subject"])
 
 
@@ -171,7 +175,8 @@ def score_run(run: TrainingRun, config: TrainConfig, examinations: Examinations,
     answers = run.out / "scored"
     predicted = predict(examinations.catalog, answers, model=run.out / MODEL_FILE, options=options)
     parts, problems = [], [*run.problems, *predicted.problems]
-    if not examinations.catalog.with_masks().table.empty:
+    is_known = not learns_from_masks(config, examinations.catalog.root)
+    if is_known or not examinations.catalog.with_masks().table.empty:
         gives = get_task(config.recipe.network.task).gives
         metrics, found = SCORED[gives](run, answers, examinations)
         parts, problems = [metrics], [*problems, *found]

@@ -141,7 +141,14 @@ def register_pooled(
         build = partial(build_pooled, backbone=name, mask_classes=mask_classes)
         register(
             Architecture(
-                f"{name}-{suffix}", build, _encoder, rgb=True, backbone=name, defaults=defaults, task=task
+                f"{name}-{suffix}",
+                build,
+                _encoder,
+                rgb=True,
+                backbone=name,
+                defaults=defaults,
+                task=task,
+                learns_masks=bool(mask_classes),
             )
         )
 

@@ -40,6 +40,8 @@ class Architecture:
         What it computes, see `cmrseg.tasks`.
     inflated_from
         2D architecture whose weights it can start from, see `cmrseg.models.inflate`.
+    learns_masks
+        Whether it gives a mask while it is trained, whatever its task answers.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Architecture:
     dims: int = 2
     task: str = "segmentation"
     inflated_from: str = ""
+    learns_masks: bool = False
 
 
 ARCHITECTURES: dict[str, Architecture] = {}

@@ -99,6 +99,10 @@ class Numbers(ABC):
         """Masks tell all."""
         return None
 
+    def needs_masks(self, root: Path) -> bool:
+        """They tell all."""
+        return True
+
     def powers(self, labels: Sequence[str]) -> np.ndarray:
         """None: numbers that are made of augmented masks follow these."""
         return np.zeros(0, np.float32)

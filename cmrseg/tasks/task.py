@@ -101,6 +101,9 @@ class Task(Protocol):
         scale them with their images, and they are the targets in place of `target`.
         """
 
+    def needs_masks(self, root: Path) -> bool:
+        """Whether masks tell what is learnt of a data set, rather than a table in its folder."""
+
     def powers(self, labels: Sequence[str]) -> np.ndarray:
         """How every one of these numbers grows with lengths in the image: 2 of an area, 1 of a length."""
 

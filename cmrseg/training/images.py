@@ -206,7 +206,12 @@ def join_images(parts: Mapping[str, TrainingImages]) -> TrainingImages:
 
 
 def read_training_images(
-    catalog: Catalog, spec: Preprocessing, *, field_px: int, progress: Progress | None = None
+    catalog: Catalog,
+    spec: Preprocessing,
+    *,
+    field_px: int,
+    masks: bool = True,
+    progress: Progress | None = None,
 ) -> TrainingImages:
     """Read and preprocess all images of a catalog that have masks.
 
@@ -218,6 +223,8 @@ def read_training_images(
         Preprocessing of the model.
     field_px
         Every slice is centre-cropped or padded to this height and width.
+    masks
+        Without, masks are neither needed nor read: all images, with masks of background.
     progress
         Told after every volume.
 
@@ -230,12 +237,12 @@ def read_training_images(
     DataError
         If none of the volumes can be used.
     """
-    studies = catalog.with_masks().studies()
-    images, masks, tables, places, known, problems = [], [], [], [], [], []
+    studies = (catalog.with_masks() if masks else catalog).studies()
+    images, labels, tables, places, known, problems = [], [], [], [], [], []
     rows = 0
     for number, study in enumerate(studies, start=1):
         try:
-            image, mask, table, frames = _read_study(study, spec, field_px)
+            image, mask, table, frames = _read_study(study, spec, field_px, masks)
         except DataError as error:
             problems.append(left_out(study[0].subject, study[0].image, error))
             continue
@@ -243,7 +250,7 @@ def read_training_images(
             if progress:
                 progress(number, len(studies))
         images.append(image)
-        masks.append(mask)
+        labels.append(mask)
         tables.append(rows + table)
         places += [(study[0].subject, frame, number) for frame in frames for number in study[0].slices]
         schemes = {ref.frame: structures_of([ref.labels]) for ref in study}
@@ -251,22 +258,24 @@ def read_training_images(
         rows += len(image)
     if not images:
         raise DataError(problems[0].extra_info if problems else "no images with masks to train on")
-    greys, labels, neighbours = (torch.cat(parts) for parts in (images, masks, tables))
-    return TrainingImages(greys, labels, neighbours, tuple(places), tuple(problems), known=tuple(known))
+    greys, joined, neighbours = (torch.cat(parts) for parts in (images, labels, tables))
+    return TrainingImages(greys, joined, neighbours, tuple(places), tuple(problems), known=tuple(known))
 
 
 def _read_study(
-    study: tuple[VolumeRef, ...], spec: Preprocessing, field_px: int
+    study: tuple[VolumeRef, ...], spec: Preprocessing, field_px: int, with_mask: bool
 ) -> tuple[Tensor, Tensor, Tensor, list[int]]:
     """Grey values and labels of the slices of contoured frames, ``uint8``; neighbours; those frames."""
     image, numbers = load_whole_image(*study)
-    mask = load_volume_mask(*study)
-    contoured = contoured_frames(mask.array)
+    mask = load_volume_mask(*study) if with_mask else None
+    contoured = list(range(len(study))) if mask is None else contoured_frames(mask.array)
     positions = [numbers.index(study[i].frame) for i in contoured]
     slices = list(study[0].slices) if study[0].is_stack else slice(None)
     listed = replace(image, array=image.array[:, :, slices])
     grey = (to_slices(listed, spec, frames=positions) * 255).round().astype(np.uint8)
-    labels = mask_to_slices(replace(mask, array=mask.array[..., contoured]), spec, len(Label))
+    labels = np.zeros((len(contoured) * listed.array.shape[2], 1, 1), np.uint8)
+    if mask is not None:
+        labels = mask_to_slices(replace(mask, array=mask.array[..., contoured]), spec, len(Label))
     size = (field_px, field_px)
     table = torch.from_numpy(neighbour_table(listed.array.shape[2], len(contoured), spec.neighbours))
     frames = [study[i].frame for i in contoured]

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 
+import pandas as pd
+
 from cmrseg.data.catalog import Catalog, assign_splits, read_catalog
 from cmrseg.data.confidence_sets import ConfidenceSet, select_confident
 from cmrseg.data.subsets import read_subsets, subset_rows
@@ -25,7 +27,7 @@ from cmrseg.zoo.domain import Features, TrainingDomain, domain_of, subject_featu
 
 @dataclass(frozen=True)
 class ReadImages:
-    """Images with masks of one or more data sets, read once for as many runs as share them.
+    """Images that runs learn from, of one or more data sets, read once for as many runs as share them.
 
     Attributes
     ----------
@@ -116,7 +118,8 @@ def read_split_images(
     Parameters
     ----------
     data
-        Data sets with masks, or what `read_images` gave. A structure that one of them does not contour is
+        Data sets with masks (or with a table of what is learnt, for networks that learn no mask), or what
+        `read_images` gave. A structure that one of them does not contour is
         unknown there, not background.
     config
         Preprocessing, label schemes, structures, seed of a random split and subset.
@@ -142,11 +145,11 @@ def read_split_images(
         data = read_images(roots_of(data), config, out, listener, chosen=chosen)
     catalog, train, valid = data.catalog, data.train, data.valid
     taught = {label for images in train.values() for label in images.labels()} - {Label.BACKGROUND}
-    if not taught:
+    if not taught and any(learns_from_masks(config, root) for root in data.roots):
         raise DataError(
             f"the training masks of {', '.join(map(str, data.roots))} are empty; there is nothing to learn"
         )
-    labels = _classes(taught, kept, config.structures, listener)
+    labels = _classes(taught, kept, config.structures, listener) if taught else [Label.BACKGROUND]
     both = [join_images(_with_classes(images, labels, train, valid)) for images in (train, valid)]
     problems = (*catalog.problems, *both[0].problems, *both[1].problems)
     for problem in problems:
@@ -167,10 +170,11 @@ def read_split_images(
 def _catalogs(
     data: Sequence[Path], config: TrainConfig, out: Path, chosen: ConfidenceSet | None
 ) -> dict[str, Catalog]:
-    """The images with masks of every data set, with its splits or those that the run started with."""
+    """The images to learn from of every data set, with its splits or those that the run started with."""
     found, several = {}, len(data) > 1
     for name, root, scheme in zip(data_set_names(data), data, _schemes(data, config.labels), strict=True):
-        catalog = _labelled(read_catalog(root, labels=scheme), root, chosen)
+        catalog = images_to_learn(read_catalog(root, labels=scheme), config)
+        catalog = catalog if chosen is None else select_confident(catalog, chosen)
         catalog = _splits_of_run(catalog, out / "splits.csv", name if several else "")
         found[name] = assign_splits(catalog.only_structures(config.structures), seed=config.seed)
     return found
@@ -192,7 +196,11 @@ def _images(catalog: Catalog, split: str, config: TrainConfig, listener: Listene
     chosen, task = catalog.select([split]), get_task(config.recipe.network.task)
     numbers = task.numbers(chosen)  # before the images, which take longer
     images = read_training_images(
-        chosen, config.preprocessing, field_px=field_size(config), progress=listener.read
+        chosen,
+        config.preprocessing,
+        field_px=field_size(config),
+        masks=learns_from_masks(config, catalog.root),
+        progress=listener.read,
     )
     if numbers is None:
         return images
@@ -279,8 +287,40 @@ def _places(subset: str) -> frozenset[Place]:
     return frozenset(rows[["Id", "frame", "slice"]].itertuples(index=False, name=None))
 
 
-def _labelled(catalog: Catalog, data: Path, chosen: ConfidenceSet | None) -> Catalog:
-    """The images with masks, of a confidence set where one is chosen; there must be some."""
+def learns_from_masks(config: TrainConfig, root: Path) -> bool:
+    """Whether a network needs masks of a data set: not for numbers that stand in a table beside it."""
+    network = config.recipe.network
+    return network.learns_masks or get_task(network.task).needs_masks(root)
+
+
+def images_to_learn(catalog: Catalog, config: TrainConfig) -> Catalog:
+    """The images that a run can learn from: those with masks, or those that a table of numbers names.
+
+    Raises
+    ------
+    DataError
+        If there is none.
+    """
+    if learns_from_masks(config, catalog.root):
+        return _labelled(catalog, catalog.root)
+    numbers = get_task(config.recipe.network.task).numbers(catalog)
+    if numbers is None:
+        return _labelled(catalog, catalog.root)
+    columns = list(numbers.columns[:3])  # subject, frame, slice
+    named = pd.MultiIndex.from_frame(catalog.table[columns]).isin(pd.MultiIndex.from_frame(numbers[columns]))
+    told = replace(catalog, table=catalog.table[named])
+    if told.table.empty:
+        raise DataError(
+            f"the table of numbers in {catalog.root} names none of the {len(catalog.table)} images there "
+            "(columns subject, frame, slice)"
+        )
+    without = len(catalog.table) - len(told.table)
+    note = f"{without} image(s) of which the table tells no number are not used"
+    return replace(told, notes=[*told.notes, *[note] * bool(without)])
+
+
+def _labelled(catalog: Catalog, data: Path) -> Catalog:
+    """The images with masks; there must be some."""
     labelled = catalog.with_masks()
     if labelled.table.empty:
         raise DataError(
@@ -289,8 +329,7 @@ def _labelled(catalog: Catalog, data: Path, chosen: ConfidenceSet | None) -> Cat
         )
     without = len(catalog.table) - len(labelled.table)
     note = f"{without} image(s) without a mask are not used"
-    labelled = replace(labelled, notes=[*labelled.notes, *[note] * bool(without)])
-    return labelled if chosen is None else select_confident(labelled, chosen)
+    return replace(labelled, notes=[*labelled.notes, *[note] * bool(without)])
 
 
 def _splits_of_run(catalog: Catalog, path: Path, data_set: str) -> Catalog:

@@ -19,6 +19,8 @@ from cmrseg.tasks.quantification.scale import COLUMNS, PHASE_WEIGHT, RANGES, pow
 from cmrseg.tasks.task import register_task
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor, nn
 
     from cmrseg.cine import Cine
@@ -93,6 +95,12 @@ class Quantification(Numbers):
                 "frames of a cycle and a pixel size in mm are needed, or a table indices.csv"
             )
         return known[[*PLACE, *self.answers]]
+
+    def needs_masks(self, root: Path) -> bool:
+        """Not beside a table of indices."""
+        from cmrseg.tasks.quantification.truth import TABLE
+
+        return not (root / TABLE).is_file()
 
     def target(self, masks: Tensor) -> Tensor:
         """The masks, for networks that learn them beside the numbers."""

@@ -72,6 +72,10 @@ class SegmentationTask:
         """Masks tell all."""
         return None
 
+    def needs_masks(self, root: Path) -> bool:
+        """They tell all."""
+        return True
+
     def powers(self, labels: Sequence[str]) -> np.ndarray:
         """None."""
         import numpy as np

@@ -12,13 +12,18 @@ from typer.testing import CliRunner
 
 from cmrseg.cine import Cine
 from cmrseg.cli import app
+from cmrseg.data.catalog import read_catalog
 from cmrseg.metrics.indices import INDICES
+from cmrseg.models.defaults import Stage
 from cmrseg.preprocess import Preprocessing
+from cmrseg.problems import DataError
 from cmrseg.tasks import get_task
 from cmrseg.tasks.options import Options
 from cmrseg.tasks.quantification.crops import crop_of, field_of, four_crops
 from cmrseg.tasks.quantification.scale import powers, ranges
+from cmrseg.tasks.quantification.truth import true_indices
 from cmrseg.training.config import train_config
+from cmrseg.training.fit import train
 from cmrseg.zoo.model_file import read_spec
 from tests.training.conftest import write_disks
 
@@ -160,11 +165,49 @@ def test_from_masks_to_a_table_of_indices(tmp_path, network):
     assert len(table) == 4 * 2
 
 
+@pytest.fixture
+def table_only(tmp_path):
+    """Disks with a table of indices, but for the last slice of the first subject, and without masks."""
+    data = write_disks(tmp_path / "disks")
+    indices, _ = true_indices(read_catalog(data))
+    indices.iloc[1:].assign(phase="systole").to_csv(data / "indices.csv", index=False)
+    for mask in data.glob("*/truth.nii.gz"):
+        mask.unlink()
+    catalog = pd.read_csv(data / "catalog.csv")
+    catalog.drop(columns="mask").to_csv(data / "catalog.csv", index=False)
+    return data
+
+
+def test_a_table_of_indices_is_enough_to_train_evaluate_and_search(tmp_path, table_only):
+    run, out = CliRunner().invoke, tmp_path / "run"
+    recipe, options = "sq11-2D_MSE_disks_s5_64", ["--random", "--epochs", "1"]
+    told = run(app, ["train", recipe, "--data", str(table_only), "--out", str(out), *options])
+    assert told.exit_code == 0, told.output
+    assert "1 image(s) of which the table tells no number" in " ".join(told.output.split())
+    assert pd.read_csv(out / "history.csv")["mae_areas_mm2"].notna().all()
+    assert len(pd.read_csv(out / "validation" / "indices.csv")) == 2
+    told = run(app, ["evaluate", "indices", str(out / "validation"), str(table_only), "--no-masks",
+                     "--out", str(tmp_path / "compared")])  # fmt: skip
+    assert told.exit_code == 0, told.output
+    told = run(app, ["study", "search", "--data", str(table_only), "--recipes", recipe, "--by", "abs_error",
+                     "--out", str(tmp_path / "search"), *options])  # fmt: skip
+    assert told.exit_code == 0, told.output
+
+
+def test_a_network_that_learns_masks_needs_them_beside_a_table(tmp_path, table_only):
+    with pytest.raises(DataError, match="has a mask; training needs"):
+        train(train_config("sq11-2D-SR_MSE_disks_s5_64"), table_only, tmp_path / "run")
+
+
+def test_a_table_that_names_other_images_is_refused(tmp_path, table_only):
+    table = pd.read_csv(table_only / "indices.csv")
+    table.assign(frame=7).to_csv(table_only / "indices.csv", index=False)
+    with pytest.raises(DataError, match="names none of the 8 images"):
+        train(train_config("sq11-2D_MSE_disks_s5_64"), table_only, tmp_path / "run")
+
+
 @pytest.mark.slow
 def test_a_network_learns_the_size_of_disks(tmp_path):
-    from cmrseg.models.defaults import Stage
-    from cmrseg.training.fit import train
-
     data = write_disks(tmp_path / "disks", splits=("train",) * 6 + ("val",))
     config = replace(
         train_config("sq11-2D_MSE_disks_s5_64"), start="random", schedule=(Stage(12, 3e-3),), bf16=False

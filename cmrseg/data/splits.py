@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -130,6 +130,34 @@ def draw_splits(
         f"split by subject with seed {seed}: {len(pool) - n_val - n_test} train, {n_val} val, {n_test} test"
     )
     return table.assign(split=drawn), note
+
+
+def draw_folds(patients: Iterable[str], n: int, *, seed: int) -> dict[str, int]:
+    """Divide patients into parts of nearly equal size at random.
+
+    Parameters
+    ----------
+    patients
+        Names; one that occurs twice counts once.
+    n
+        How many parts.
+    seed
+        Of the random order.
+
+    Returns
+    -------
+    The part of every patient, from 1.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer patients than parts, or less than one part.
+    """
+    pool = sorted(set(patients))
+    if not 1 <= n <= len(pool):
+        raise ValueError(f"n must be from 1 to the number of patients ({len(pool)}), got {n}")
+    random.Random(seed).shuffle(pool)
+    return {patient: place % n + 1 for place, patient in enumerate(pool)}
 
 
 def _with_rare_in_training(

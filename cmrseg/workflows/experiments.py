@@ -13,6 +13,8 @@ from cmrseg.experiments.curves import join_logs, read_training_log, run_table, w
 from cmrseg.experiments.curves_report import Curves, curves_report
 from cmrseg.experiments.ensembles import EnsembleStudy, read_predictions, search_ensembles
 from cmrseg.experiments.ensembles_report import ensembles_report
+from cmrseg.experiments.folds import FoldRun, FoldSetup, cross_validate
+from cmrseg.experiments.folds_report import folds_report
 from cmrseg.experiments.planning import planning_table
 from cmrseg.experiments.printed import beside, read_printed
 from cmrseg.experiments.recommendation import recommendation
@@ -70,6 +72,22 @@ def search(
     setup = setup or parameters.SearchSetup()
     run = parameters.search(data, out, start=start, steps=steps, setup=setup, listener=listener)
     write(search_report(run, setup), out)
+    return run
+
+
+@works_in("out", "study search")
+def search_in_folds(data: Path, out: Path, setup: FoldSetup, *, listener: Listener | None = None) -> FoldRun:
+    """Networks for indices by cross-validation: `cross_validate`, then tables and ``report.html``.
+
+    Parameters
+    ----------
+    data, out, setup, listener
+        As for `cmrseg.experiments.folds.cross_validate`. ``out`` also gets ``predictions.csv``, what
+        `ensemble` reads, ``errors.csv``, ``images.csv``, ``tests.csv`` and the report.
+    """
+    run = cross_validate(data, out, setup, listener=listener)
+    told = {"data": str(data), "recipes": ", ".join(setup.recipes), "folds": setup.folds}
+    write(folds_report(run, {**told, **setup.options.said()}), out)
     return run
 
 

@@ -52,13 +52,23 @@ def search(
             "validation (the official ones, or else the validation split)."
         ),
     ] = "",
+    folds: Annotated[
+        int,
+        typer.Option(min=0, help="Cross-validation of --recipes that answer indices, with so many folds."),
+    ] = 0,
     as_published: AsPublished = False,
 ) -> None:
     """Search for the best recipe, one part after the other.
 
-    The best recipe of a step goes on to the next, as in Ankenbrand et al. 2021. A stopped search goes on when
-    the same command is given again.
+    The best recipe of a step goes on to the next, as in Ankenbrand et al. 2021. With --folds, every recipe
+    answers every subject, as in Gessert and Schlaefer 2019; `cmrseg study ensemble` goes on from there. A
+    stopped search goes on when the same command is given again.
     """
+    if folds:
+        if step or confidence or truth or on or as_published or by != "ef_abs_error":
+            raise ValueError("--folds takes --recipes and the options of training; leave the others out")
+        _in_folds(data, out, names_of(recipes), folds, options)
+        return
     from cmrseg.experiments.search import PAPER_STEPS, SearchSetup, Step
     from cmrseg.workflows.experiments import search as search_recipes
 
@@ -82,4 +92,24 @@ def search(
     note(f"best recipe: {run.best}; report: {out / 'report.html'}")
     if run.problems:
         warn_of_problems(len(run.problems), out / "problems.tsv")
+        raise typer.Exit(1)
+
+
+def _in_folds(
+    data: Path, out: Path | None, recipes: tuple[str, ...], folds: int, options: TrainOptions
+) -> None:
+    """Networks for indices, every subject answered by models that have not seen it."""
+    from cmrseg.evaluation.indices import paper_table
+    from cmrseg.experiments.folds import FoldSetup
+    from cmrseg.workflows.experiments import search_in_folds
+
+    setup = FoldSetup(recipes, folds, options)
+    out = out_folder(out, "search", data, resume=True)  # the same command goes on
+    with training_listener() as listener:
+        run = search_in_folds(data, out, setup, listener=listener)
+    table = paper_table(run.evaluation.errors)
+    show_table("mean absolute error ± SD", list(table.columns), table.values.tolist())
+    note(f"report: {out / 'report.html'}; next: cmrseg study ensemble {out}")
+    if run.evaluation.problems:
+        warn_of_problems(len(run.evaluation.problems), out / "problems.tsv")
         raise typer.Exit(1)

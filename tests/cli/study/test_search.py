@@ -53,6 +53,21 @@ def run(tmp_path):
     return call
 
 
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (["--step", "loss=CE,DICE"], "leave the others out"),
+        (["--by", "dice"], "leave the others out"),
+        ([], "name at least one"),
+        (["--recipes", "light2d_CE_a_s1"], "light2d_CE_a_s1 is none"),
+    ],
+)
+def test_folds_are_for_networks_for_indices_and_take_nothing_of_a_search_by_steps(run, given, says, tmp_path):
+    result = run("--folds", 3, *given)
+    assert says in str(result.exception)
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_steps_that_are_given_are_searched_and_shown_in_80_columns(run, seen, tmp_path):
     result = run(
         "--from", "light2d_DICE_a_s4", "--step", "loss=DICE,CE", "--step", "augmentation=s3,s4", "--epochs", 2

@@ -30,8 +30,8 @@ Resume = Annotated[
 
 
 @takes_training_options(
-    "file", "labels", "imagenet", "random", "epochs", "lr", "batch_size", "neighbours", "seed", "subset",
-    "weights", "structures", "shares", "region_sampling", "region", "class_weights",
+    "file", "labels", "imagenet", "random", "epochs", "lr", "batch_size", "neighbours", "neighbours_in",
+    "seed", "subset", "weights", "structures", "shares", "region_sampling", "region", "class_weights",
     "checkpointing",
 )  # fmt: skip
 def train(

@@ -45,6 +45,12 @@ _OPTIONS: dict[str, Any] = {
     "neighbours": Annotated[
         int | None, typer.Option(help="Neighbouring slices given as channels (light2d; odd).")
     ],
+    "neighbours_in": Annotated[
+        str | None,
+        typer.Option(
+            help="space (slices of the stack) or time (the frames before and after: 3 unless --neighbours)."
+        ),
+    ],
     "seed": Annotated[int | None, typer.Option(help="Of weights, order, augmentation and random splits.")],
     "subset": Annotated[
         str | None,

@@ -79,7 +79,7 @@ def network_images(cine: Cine, spec: Preprocessing, *, dims: int = 2) -> Network
     n_slices, n_frames = cine.array.shape[2:]
     slices = np.empty((n_frames * n_slices, *padded_shape(network_shape(cine, spec), spec)), np.float32)
     fill(slices, cine, spec, range(n_frames))
-    near = neighbour_table(n_slices, n_frames, spec.neighbours)
+    near = neighbour_table(n_slices, n_frames, spec.neighbours, in_time=spec.neighbours_in == "time")
     table = np.arange(len(slices)).reshape(-1, 1 if dims == 2 else n_slices)
     if spec.rgb:
         mean, sd = (np.tile(np.float32(v), (len(slices), 1)) for v in (IMAGENET_MEAN, IMAGENET_SD))
@@ -124,17 +124,27 @@ def by_slice(outputs: np.ndarray) -> np.ndarray:
     return np.moveaxis(outputs, 2, 1).reshape(-1, outputs.shape[1], *outputs.shape[3:])
 
 
-def neighbour_table(n_slices: int, n_frames: int, neighbours: int) -> np.ndarray:
-    """Row numbers of every slice's neighbours in the output of `to_slices`; the ends are repeated.
+def neighbour_table(n_slices: int, n_frames: int, neighbours: int, *, in_time: bool = False) -> np.ndarray:
+    """Row numbers of every slice's neighbours in the output of `to_slices`.
+
+    Parameters
+    ----------
+    n_slices, n_frames
+        Of the cine.
+    neighbours
+        How many, the slice itself in the middle.
+    in_time
+        Neighbours at other frames, cyclic, instead of those in the stack, whose ends are repeated.
 
     Returns
     -------
     ``int64`` array ``(n_frames * n_slices, neighbours)``.
     """
-    reach = neighbours // 2
-    within = np.arange(n_slices)[:, None] + np.arange(-reach, reach + 1)
-    starts = np.arange(n_frames)[:, None, None] * n_slices
-    return (starts + within.clip(0, n_slices - 1)).reshape(-1, neighbours)
+    steps = np.arange(neighbours) - neighbours // 2
+    frames, slices = np.arange(n_frames)[:, None, None], np.arange(n_slices)[:, None]
+    if in_time:
+        return ((frames + steps) % n_frames * n_slices + slices).reshape(-1, neighbours)
+    return (frames * n_slices + (slices + steps).clip(0, n_slices - 1)).reshape(-1, neighbours)
 
 
 def normalise(images: Tensor, spec: Preprocessing) -> Tensor:

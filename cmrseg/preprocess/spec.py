@@ -12,6 +12,7 @@ MOST_ENLARGED = 25  # pixels of a model in one of the image
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_SD = (0.229, 0.224, 0.225)
 RESIZE = ("pixel_mm", "longer_side")
+NEIGHBOURS_IN = ("space", "time")
 GREY = ("percentiles", "slice_percentiles", "png")
 
 
@@ -27,6 +28,9 @@ class Preprocessing:
         Height and width of the training images in pixels.
     neighbours
         Odd number of neighbouring slices given as channels; 1 is the slice alone.
+    neighbours_in
+        ``space`` gives the slices beside it in the stack, the ends repeated; ``time`` the same slice at the
+        frames before and after, the first of which follows the last.
     rgb
         Repeat a single slice three times and use ImageNet's mean and sd (the paper's convention); otherwise
         every image is brought to zero mean and unit sd.
@@ -55,6 +59,7 @@ class Preprocessing:
     high_percentile: float = 99.5
     resize: str = "pixel_mm"
     grey: str = "percentiles"
+    neighbours_in: str = "space"
 
     def __post_init__(self) -> None:
         low, high = PIXEL_MM
@@ -80,7 +85,7 @@ class Preprocessing:
             )
 
     def _check_modes(self) -> None:
-        for name, known in (("resize", RESIZE), ("grey", GREY)):
+        for name, known in (("resize", RESIZE), ("grey", GREY), ("neighbours_in", NEIGHBOURS_IN)):
             if getattr(self, name) not in known:
                 raise ValueError(f"{name} must be one of {', '.join(known)}, got '{getattr(self, name)}'")
         if self.resize == "longer_side" and self.pixel_mm is not None:

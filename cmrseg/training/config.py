@@ -277,8 +277,14 @@ def _as_said(config: TrainConfig, options: TrainOptions) -> TrainConfig:
     if options.lr is not None:
         schedule = tuple(replace(stage, lr=options.lr) for stage in schedule)
     preprocessing = config.preprocessing
+    if options.neighbours_in is not None:
+        least = 3 if options.neighbours_in == "time" else 1
+        count = max(preprocessing.neighbours, least)
+        preprocessing = replace(preprocessing, neighbours=count, neighbours_in=options.neighbours_in)
     if options.neighbours is not None:
         preprocessing = replace(preprocessing, neighbours=options.neighbours)
+    if preprocessing.neighbours_in == "time" and config.recipe.network.dims == 3:
+        raise ValueError(f"{config.recipe.architecture} sees stacks; neighbours in time are for 2D networks")
     own = {setting.name for setting in fields(TrainConfig)}
     same = {name: value for name, value in options.said().items() if name in own}
     return replace(config, schedule=schedule, preprocessing=preprocessing, **same)

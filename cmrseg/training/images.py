@@ -38,7 +38,7 @@ class TrainingImages:
     Attributes
     ----------
     images
-        Grey values of all slices, ``uint8`` ``(m, h, w)``.
+        Grey values of all slices, and of their neighbours at other frames, ``uint8`` ``(m, h, w)``.
     masks
         `Label` ids of the slices to train on, ``uint8`` ``(n, h, w)``.
     neighbours
@@ -272,14 +272,26 @@ def _read_study(
     positions = [numbers.index(study[i].frame) for i in contoured]
     slices = list(study[0].slices) if study[0].is_stack else slice(None)
     listed = replace(image, array=image.array[:, :, slices])
-    grey = (to_slices(listed, spec, frames=positions) * 255).round().astype(np.uint8)
+    frames_shown, table = _shown(listed.array.shape[2:], positions, spec)
+    grey = (to_slices(listed, spec, frames=frames_shown) * 255).round().astype(np.uint8)
     labels = np.zeros((len(contoured) * listed.array.shape[2], 1, 1), np.uint8)
     if mask is not None:
         labels = mask_to_slices(replace(mask, array=mask.array[..., contoured]), spec, len(Label))
     size = (field_px, field_px)
-    table = torch.from_numpy(neighbour_table(listed.array.shape[2], len(contoured), spec.neighbours))
     frames = [study[i].frame for i in contoured]
-    return torch.from_numpy(fit(grey, size)), torch.from_numpy(fit(labels, size)), table, frames
+    greys, masks = (torch.from_numpy(fit(each, size)) for each in (grey, labels))
+    return greys, masks, torch.from_numpy(table), frames
+
+
+def _shown(
+    shape: tuple[int, int], positions: Sequence[int], spec: Preprocessing
+) -> tuple[list[int], np.ndarray]:
+    """Frames of a cine ``(z, t)`` that images at some of them need, and the neighbours in their slices."""
+    n_slices, n_frames = shape
+    whole = neighbour_table(n_slices, n_frames, spec.neighbours, in_time=spec.neighbours_in == "time")
+    table = whole.reshape(n_frames, n_slices, -1)[list(positions)].reshape(-1, spec.neighbours)
+    frames = np.unique(table // n_slices)
+    return frames.tolist(), np.searchsorted(frames, table // n_slices) * n_slices + table % n_slices
 
 
 def contoured_frames(mask: np.ndarray) -> list[int]:

@@ -24,6 +24,9 @@ class TrainOptions:
         Largest learning rate of every stage.
     neighbours
         Neighbouring slices given as channels.
+    neighbours_in
+        ``space`` or ``time``, see `cmrseg.preprocess.Preprocessing`; with ``time`` three unless
+        ``neighbours`` says otherwise.
     augmentation
         Of a transfer: that of the architecture's defaults when None. In training the recipe's name says it.
     architecture
@@ -44,6 +47,7 @@ class TrainOptions:
     epochs: int | None = None
     lr: float | None = None
     neighbours: int | None = None
+    neighbours_in: str | None = None
     augmentation: str | None = None
     architecture: str | None = None
     batch_size: int | None = None

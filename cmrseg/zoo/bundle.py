@@ -123,10 +123,11 @@ def _check(spec: ModelSpec, out: Path) -> None:
         raise DataError(f"{out} is there already; name a new folder for the bundle")
     if get_task(spec.task).gives != "masks" or spec.dims != 2:
         raise DataError(f"{spec.name} is no 2D segmentation model; bundles are written of these only")
-    if how.resize != "pixel_mm" or how.grey != "percentiles" or (how.rgb and how.neighbours != 1):
+    is_known = how.resize == "pixel_mm" and how.grey == "percentiles" and how.neighbours_in == "space"
+    if not is_known or (how.rgb and how.neighbours != 1):
         raise DataError(
             f"{spec.name} sees images in a way that MONAI's transforms do not know (resize {how.resize}, "
-            f"grey {how.grey}); export it with --onnx"
+            f"grey {how.grey}, neighbours in {how.neighbours_in}); export it with --onnx"
         )
 
 

@@ -21,11 +21,11 @@ rows, columns = study.shape[2:]
 down, right = {padding}
 border = (0, 0), (0, 0), (down // 2, down - down // 2), (right // 2, right - right // 2)
 slices = np.arange(study.shape[1])
-near = np.clip(slices[:, None] + np.arange({first}, {stop}), 0, slices[-1])  # as channels
+{near}  # as channels
 session = onnxruntime.InferenceSession("{file}", providers=["CPUExecutionProvider"])
 {start}
-for t, frame in enumerate(np.pad(unit, border)):
-    image = frame[near]
+for t, frame in enumerate(unit := np.pad(unit, border)):
+    image = {shown}
     {normalise}
     ({output},) = session.run(["{output}"], {{"image": {image}.astype(np.float32)}})
     {each}
@@ -114,6 +114,9 @@ def _steps(spec: Preprocessing) -> list[str]:
         channels = (
             f"Give {spec.neighbours} neighbouring slices of the frame in their order as channels, "
             "the slice itself in the middle, the first and the last one repeated at the ends"
+            if spec.neighbours_in == "space"
+            else f"Give the slice at {spec.neighbours} frames in their order as channels, its own in the "
+            "middle; the first frame of the cycle follows the last"
         )
     scale = "Subtract the mean over all pixels and channels of the image, divide by the sd (n - 1) + 1e-5"
     if spec.rgb:
@@ -176,14 +179,20 @@ def _example(spec: ModelSpec, file: str) -> str:
     else:
         axes = "axis=(1, 2, 3), keepdims=True"
         normalise = f"sd = image.std({axes}, ddof=1)\n    image = (image - image.mean({axes})) / (sd + 1e-5)"
+    reach = preprocessing.neighbours // 2
+    near = f"near = np.clip(slices[:, None] + np.arange({-reach}, {reach + 1}), 0, slices[-1])"
+    shown = "frame[near]"
+    if preprocessing.neighbours_in == "time":
+        near = f"near = np.arange({-reach}, {reach + 1})"
+        shown = "unit[(t + near) % len(unit)].swapaxes(0, 1)"
     return _EXAMPLE.format(
         pixels=_pixels(preprocessing),
         unit=_unit(preprocessing),
         padding=f"-rows % {DIVISOR}, -columns % {DIVISOR}"
         if preprocessing.resize == "pixel_mm"
         else f"{preprocessing.size} - rows, {preprocessing.size} - columns",
-        first=-(preprocessing.neighbours // 2),
-        stop=preprocessing.neighbours // 2 + 1,
+        near=near,
+        shown=shown,
         file=file,
         normalise=normalise,
         output=name,

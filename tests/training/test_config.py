@@ -179,7 +179,18 @@ def test_what_a_user_says_is_taken(toml):
     assert (config.labels, config.start) == ("acdc", "w.pth")
 
 
-@pytest.mark.parametrize("option", [{"lr": 0.0}, {"batch_size": 0}, {"neighbours": 2}], ids=str)
+def test_neighbours_in_time_are_three_unless_said_otherwise_and_not_for_stacks():
+    how = train_config("light2d_CE_x_s1", TrainOptions(neighbours_in="time")).preprocessing
+    assert (how.neighbours, how.neighbours_in) == (3, "time")
+    five = train_config("light2d_CE_x_s1", TrainOptions(neighbours_in="time", neighbours=5)).preprocessing
+    assert five.neighbours == 5
+    with pytest.raises(ValueError, match="light3d sees stacks"):
+        train_config("light3d_CE_x_s1", TrainOptions(neighbours_in="time"))
+
+
+@pytest.mark.parametrize(
+    "option", [{"lr": 0.0}, {"batch_size": 0}, {"neighbours": 2}, {"neighbours_in": "frames"}], ids=str
+)
 def test_a_senseless_option_is_refused(option):
     with pytest.raises(ValueError, match="must be"):
         train_config("light2d_CE_x_s1", TrainOptions(**option))

@@ -1,16 +1,18 @@
 """Which frames a network is trained on."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from cmrseg.cine import Cine
 from cmrseg.data.catalog import read_catalog
-from cmrseg.io.images import save_image, save_mask
+from cmrseg.io.images import load_image, save_image, save_mask
 from cmrseg.io.truth_file import save_truth
 from cmrseg.labels import Label
 from cmrseg.partial_labels import code_of
-from cmrseg.preprocess import Preprocessing
+from cmrseg.preprocess import Preprocessing, network_images
 from cmrseg.problems import DataError
 from cmrseg.training.images import contoured_frames, read_training_images
 
@@ -56,6 +58,17 @@ def test_grey_values_are_scaled_by_the_whole_cine(cine):
 def test_neighbours_are_slices_of_the_same_frame(cine):
     images = read_training_images(read_catalog(cine), SPEC, field_px=32)
     assert images.neighbours.tolist() == [[0, 0, 1], [0, 1, 1], [2, 2, 3], [2, 3, 3]]
+
+
+def test_neighbours_in_time_are_frames_without_contours_and_the_first_follows_the_last(cine):
+    spec = replace(SPEC, neighbours_in="time")
+    images = read_training_images(read_catalog(cine), spec, field_px=32)
+    assert images.places == tuple(("A1", frame, number) for frame in (0, 2) for number in (0, 1))
+    frames = images.images[images.neighbours, 0, 0] // 85  # grey values of frames 0 to 3
+    assert frames.tolist() == [[3, 0, 1], [3, 0, 1], [1, 2, 3], [1, 2, 3]]
+    shown = network_images(load_image(cine / "A1_sa.nii.gz"), spec)
+    asked = shown.slices[shown.neighbours, 0, 0].reshape(4, 2, 3)[[0, 2]].reshape(4, 3)
+    np.testing.assert_allclose(asked, images.images[images.neighbours, 0, 0].numpy() / 255, atol=0.01)
 
 
 def test_slices_are_cropped_or_padded_to_the_field(cine):

@@ -36,6 +36,7 @@ SPEC = ModelSpec(
 )
 WAYS = {
     "neighbours": Preprocessing(pixel_mm=1.5, size=64, neighbours=3),
+    "frames": Preprocessing(pixel_mm=1.5, size=64, neighbours=3, neighbours_in="time"),
     "single": Preprocessing(pixel_mm=1.5, size=64, low_percentile=2),
     "slice by slice": Preprocessing(
         pixel_mm=1.5, size=64, low_percentile=1, high_percentile=99, grey="slice_percentiles"

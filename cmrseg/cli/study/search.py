@@ -19,7 +19,7 @@ Start = Annotated[str, typer.Option("--from", help="Recipe that the search start
 
 @takes_training_options(
     "file", "imagenet", "random", "epochs", "batch_size", "labels", "seed", "weights", "structures",
-    "class_weights",
+    "class_weights", "neighbours", "neighbours_in",
 )  # fmt: skip
 def search(
     data: Data,

@@ -239,6 +239,7 @@ def _predict_images(
 ) -> None:
     """Masks or numbers of a data set."""
     from cmrseg.predict import predict as run
+    from cmrseg.tasks.quantification.truth import TABLE
 
     with progress_bar("segmenting") as progress:
         result = run(source, out, model=model, splits=splits, options=options, progress=progress)
@@ -247,6 +248,20 @@ def _predict_images(
     title, table = result.kept.shown
     show_table(title, list(table), table.head(_SHOWN_STUDIES).values.tolist())
     note(f"{result.kept.what} of {len(table)} studies: {out}")
+    if TABLE in result.kept.tables:
+        _show_curves(source, out, model, splits)
     if result.problems:
         warn_of_problems(len(result.problems), out / "problems.tsv")
         raise typer.Exit(1)
+
+
+def _show_curves(source: Path, out: Path, model: ResolvedModel, splits: tuple[str, ...]) -> None:
+    """Indices over the cycle, beside those of masks."""
+    from cmrseg.workflows.quantify import index_curves
+
+    with progress_bar("masks to compare with") as progress:
+        found = index_curves(source, out, model, splits=splits, progress=progress)
+    if found is not None:
+        table = found.differences()
+        show_table("mean |network - masks|", list(table), table.values.tolist())
+        note(f"curves over the cycle: {out / 'report.html'}")

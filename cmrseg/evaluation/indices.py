@@ -7,7 +7,7 @@ stand side by side.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -93,7 +93,7 @@ def evaluate_indices(
     true = known.rename(columns={name: f"{name}{TRUE}" for name in names})
     parts = []
     for name, folder in methods.items():
-        found, wrong = _answers(folder, catalog, known)
+        found, wrong = given_indices(folder, catalog, known.groupby("subject")["slice"].agg(set))
         problems += wrong
         both = true.merge(found, on=list(PLACE))
         if both.empty:
@@ -107,11 +107,26 @@ def evaluate_indices(
     return compare_values(pd.concat(parts, ignore_index=True), [*catalog.problems, *problems])
 
 
-def _answers(folder: Path, catalog: Catalog, known: pd.DataFrame) -> tuple[pd.DataFrame, list[Problem]]:
-    """The indices that a method gives, from its table or its masks."""
+def given_indices(
+    folder: Path, catalog: Catalog, slices: Mapping[str, Collection[int]] | None = None
+) -> tuple[pd.DataFrame, list[Problem]]:
+    """The indices that a method gives.
+
+    Parameters
+    ----------
+    folder
+        With its table, or with its masks.
+    catalog
+        The images that they are about.
+    slices
+        In which slices of every subject masks are measured; the mid-ventricular ones by default.
+
+    Returns
+    -------
+    Columns as of `cmrseg.tasks.quantification.truth.true_indices`; and the subjects that cannot be measured.
+    """
     if (folder / TABLE).is_file():
         return read_indices(folder / TABLE), []
-    slices = known.groupby("subject")["slice"].agg(set)
     volumes = catalog.with_masks().volumes() or catalog.volumes()
     pairs, problems = find_predictions(volumes, folder, catalog.root, None)
     other = {(ref.subject, ref.frame): replace(answer, phase="") for ref, answer in pairs}
@@ -119,7 +134,8 @@ def _answers(folder: Path, catalog: Catalog, known: pd.DataFrame) -> tuple[pd.Da
     for refs in catalog.cines():
         found = [other[ref.subject, ref.frame] for ref in refs if (ref.subject, ref.frame) in other]
         try:
-            tables += [cine_indices(found, slices.get(refs[0].subject, set()))] if found else []
+            wanted = None if slices is None else slices.get(refs[0].subject, set())
+            tables += [cine_indices(found, wanted)] if found else []
         except DataError as error:
             problems.append(Problem(refs[0].subject, "unreadable", NOT_EVALUATED, "", str(error)))
     return pd.concat(tables[1:] or tables, ignore_index=True), problems

@@ -56,6 +56,17 @@ class Architecture:
     inflated_from: str = ""
     learns_masks: bool = False
 
+    def check_neighbours(self, neighbours_in: str) -> None:
+        """Refuse neighbours in time of a network over stacks, whose channels are slices beside each other.
+
+        Raises
+        ------
+        ValueError
+            If there are some.
+        """
+        if self.dims == 3 and neighbours_in == "time":
+            raise ValueError(f"{self.name} sees stacks; neighbours in time are for 2D networks")
+
 
 ARCHITECTURES: dict[str, Architecture] = {}
 

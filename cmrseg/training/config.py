@@ -283,8 +283,7 @@ def _as_said(config: TrainConfig, options: TrainOptions) -> TrainConfig:
         preprocessing = replace(preprocessing, neighbours=count, neighbours_in=options.neighbours_in)
     if options.neighbours is not None:
         preprocessing = replace(preprocessing, neighbours=options.neighbours)
-    if preprocessing.neighbours_in == "time" and config.recipe.network.dims == 3:
-        raise ValueError(f"{config.recipe.architecture} sees stacks; neighbours in time are for 2D networks")
+    config.recipe.network.check_neighbours(preprocessing.neighbours_in)
     own = {setting.name for setting in fields(TrainConfig)}
     same = {name: value for name, value in options.said().items() if name in own}
     return replace(config, schedule=schedule, preprocessing=preprocessing, **same)

@@ -31,6 +31,9 @@ def test_files_of_lvquan_teach_a_network_that_sees_the_frames_beside(tmp_path):
     table = pd.read_csv(answers / "indices.csv")
     assert list(table) == ["study", "frame", "slice", *INDICES, "phase"]
     assert len(table) == 3 * FRAMES
+    page = (answers / "report.html").read_text()
+    assert "Network and masks" in page
+    assert "patient1" in page
     run("evaluate", "indices", answers, data, "--no-masks", "--out", tmp_path / "compared")
     errors = pd.read_csv(tmp_path / "compared" / "errors.csv")
     assert set(errors["name"]) >= {"areas", "dimensions", "thicknesses", "phase"}

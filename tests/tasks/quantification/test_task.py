@@ -162,6 +162,7 @@ def test_from_masks_to_a_table_of_indices(tmp_path, network):
     assert told.exit_code == 0, told.output
     table = pd.read_csv(tmp_path / "answers" / "indices.csv")
     assert list(table) == ["study", "frame", "slice", *INDICES]
+    assert not (tmp_path / "answers" / "report.html").exists()  # single frames have no curves
     assert len(table) == 4 * 2
 
 

@@ -105,7 +105,10 @@ def _subjects(path: Path) -> Iterator[Quantified | tuple[str, DataError]]:
     try:
         yield from read_lvquan(path)
     except DataError as error:
-        yield path.stem.lower(), error
+        yield (
+            path.stem.lower(),
+            DataError(str(error).replace(str(path), "the file")),
+        )  # folders may be private
 
 
 def _written(found: Quantified, target: Path) -> tuple[Study, list[Problem], Measured]:
@@ -148,7 +151,9 @@ def _ratios(targets: Mapping[str, np.ndarray], mask: np.ndarray | None) -> dict[
     of_mask = {"areas": pixels[known], "dims": across}
     of_table = {what: values[known] for what, values in targets.items()}
     of_table |= {"dims": of_table["dims"].mean(axis=1)} if "dims" in of_table else {}
-    return {w: float(np.median(of_table[w] / of_mask[w])) for w in of_mask if w in of_table and known.any()}
+    ratios = {what: of_table[what] / of_mask[what] for what in of_mask if what in of_table}
+    finite = {what: values[np.isfinite(values)] for what, values in ratios.items()}
+    return {what: float(np.median(values)) for what, values in finite.items() if values.size}
 
 
 def _unit(what: str, measured: Sequence[Measured], source: Path) -> str:

@@ -38,6 +38,7 @@ _NAMES = {
 }
 _FILE = re.compile(r"(patient[-_ ]?\d+|cardiac-?dig.*)\.mat", re.IGNORECASE)
 _PIXEL_MM = (0.2, 5.0)
+_SIDES = (16, 4096)  # pixels
 _LENGTHS = {"areas": 2, "dims": 1, "rwt": 1}
 
 
@@ -119,6 +120,8 @@ def read_lvquan(path: Path) -> Iterator[Quantified | tuple[str, DataError]]:
     held = {what: value for what, value in told.items() if value is not None}
     if held["images"].ndim != 3 or not _is_number(held["images"]):
         raise DataError(f"{path}: its images must be rows x columns x frames, got {_shape(held['images'])}")
+    if not all(_SIDES[0] <= side <= _SIDES[1] for side in held["images"].shape[:2]):
+        raise DataError(f"{path}: its images are {_shape(held['images'])}, which no image of a heart is")
     count = held["images"].shape[2]
     if "ratio" not in held and count != FRAMES:
         raise DataError(f"{path} has {count} frames and no ratio; a subject of LVQuan19 has {FRAMES}")
@@ -188,6 +191,8 @@ def _table(array: np.ndarray, rows: int, frames: int, what: str) -> np.ndarray:
     if not _is_number(array) or array.size != rows * frames or rows not in array.shape:
         raise DataError(f"its {what} is {_shape(array)}, not {rows} x {frames}")
     table = array.astype(float)
+    if np.isinf(table).any():
+        raise DataError(f"its {what} holds infinite values")
     return table.T if table.shape[0] == rows else table
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -107,7 +109,7 @@ def test_indices_without_masks_are_refused_and_images_alone_are_not(tmp_path):
         ({"image": None}, "has no image, so it is none of LVQuan"),
         ({"pix_spacing": None}, "has no pix_spacing"),
         ({"image": np.zeros((4, 4))}, "rows x columns x frames, got 4 x 4"),
-        ({"image": np.zeros((4, 4, 7))}, "has 7 frames and no ratio"),
+        ({"image": np.zeros((64, 64, 7))}, "has 7 frames and no ratio"),
         ({"image": np.full((64, 64, 20), np.nan)}, "no numbers"),
         ({"endo": np.zeros((32, 32, 20))}, "its endo is 32 x 32 x 20, its images 64 x 64 x 20"),
         ({"areas": np.zeros((2, 19))}, "its areas is 2 x 19, not 2 x 20"),
@@ -127,8 +129,45 @@ def test_a_bad_file_is_one_sentence_and_the_others_are_made(tmp_path, changes, s
     (reason,) = run.studies.loc[run.studies["status"] == "failed", "reason"]
     assert says in reason
     assert "\n" not in reason
+    assert str(tmp_path) not in (tmp_path / "out" / "studies.tsv").read_text()
     assert run.studies["status"].tolist() == ["ok"] * 3 + ["failed"]
     assert (tmp_path / "out" / "indices.csv").is_file()
+
+
+def test_a_subject_without_some_numbers_does_not_hide_the_unit_of_the_others(tmp_path):
+    told = patients(tmp_path / "source")[1]
+    unknown = told["areas"] * np.nan
+    write_patient(tmp_path / "source" / "patient2.mat", 64, 1.0, areas=unknown)
+    curate_lvquan(tmp_path / "source", tmp_path / "out")
+    table = pd.read_csv(tmp_path / "out" / "indices.csv").set_index("subject")["cavity_area_mm2"]
+    assert table["patient2"].isna().all()
+    assert table["patient1"].notna().all()
+
+
+ODD = (
+    np.zeros((0, 0)), np.zeros((0, 0, 20)), np.zeros((2, 2, 20)), np.full((2, 20), np.inf), np.array(["a"]),
+    np.array([[1j]]), np.full((64, 64, 20), -1.0), np.array([[1e300]]), np.bool_(True),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["image", "endo", "epi", "areas", "dims", "rwt", "lv_phase", "pix_spacing"])
+def test_hostile_values_are_told_and_never_a_traceback(tmp_path, name):
+    for number, value in enumerate(ODD):
+        write_patient(tmp_path / "patient1.mat", 64, 1.4, **{name: value})
+        with suppress(DataError):
+            run = curate_lvquan(tmp_path, tmp_path / f"out{number}")
+            assert not run.studies["reason"].str.contains("\n").any()
+
+
+def test_damaged_bytes_are_told_and_never_a_traceback(tmp_path):
+    write_patient(path := tmp_path / "patient1.mat", 64, 1.4)
+    right, rng = path.read_bytes(), np.random.default_rng(0)
+    for number in range(40):
+        damaged = bytearray(right)
+        damaged[rng.integers(len(right))] ^= 1 << int(rng.integers(8))
+        path.write_bytes(bytes(damaged) if number % 2 else right[: int(rng.integers(len(right)))])
+        with suppress(DataError):
+            curate_lvquan(tmp_path, tmp_path / "out")
 
 
 def test_a_subject_whose_table_contradicts_its_mask_is_a_row_of_the_problems(tmp_path):

@@ -67,7 +67,7 @@ $(INSTALLED): setup.cfg pyproject.toml constraints.txt
 	  "$(PYTHON)" -m venv --clear $(VENV) || { echo "could not create $(VENV); does '$(PYTHON)' have its venv module (Debian: python3-venv)?" >&2; exit 1; }; \
 	fi
 	@echo "installing cmrseg and the pinned versions into $(VENV); the first time takes minutes"
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dask,onnx,openvino,dev]' \
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dask,onnx,openvino,review,dev]' \
 	  || { echo "the installation failed (see pip's message above); mend the cause and run make again" >&2; exit 1; }
 	@touch $@
 

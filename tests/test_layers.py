@@ -25,7 +25,7 @@ LAYERS = (
     ("zoo",),
     ("training", "predict", "teachers"),
     ("evaluation", "examination"),
-    ("experiments", "publishing"),
+    ("experiments", "publishing", "review"),
     ("workflows",),
     ("face",),
     ("cli", "__main__"),

@@ -148,7 +148,7 @@ def test_requirement_is_pinned_to_a_version_that_it_allows(requirement):
 def test_conda_environment_installs_the_pinned_versions():
     dependencies = yaml.safe_load((ROOT / "environment.yml").read_text(encoding="utf-8"))["dependencies"]
     (pip,) = [entry["pip"] for entry in dependencies if isinstance(entry, dict)]
-    assert pip == ["-c constraints.txt", "-e .[dask,onnx,openvino,dev]"]
+    assert pip == ["-c constraints.txt", "-e .[dask,onnx,openvino,review,dev]"]
 
 
 def test_conda_environment_has_a_python_that_the_package_allows():

@@ -19,6 +19,7 @@ from cmrseg.cli import (
     finetune,
     label,
     predict,
+    review,
     study,
     train,
     zoo,
@@ -53,6 +54,7 @@ app.command("confidence")(confidence.confidence)
 app.command("train")(train.train)
 app.command("finetune")(finetune.finetune)
 app.command("predict")(predict.predict)
+app.command("review")(review.review)
 app.command("compare")(compare.compare)
 app.add_typer(study.app, name="study")
 app.add_typer(data.app, name="data")

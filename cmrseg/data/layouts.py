@@ -17,6 +17,9 @@ from cmrseg.data.catalog_csv import read_catalog_csv
 from cmrseg.data.image_file import ALL, ImageFile
 from cmrseg.data.names import SPLIT_FOLDERS, case_name, nnunet_scheme, slice_name
 from cmrseg.io.images import is_nifti, stem
+from cmrseg.io.own_masks import origin
+from cmrseg.io.review_file import RECORD as REVIEW
+from cmrseg.io.review_file import reviewed_images
 from cmrseg.io.settings import read_json, told_of
 from cmrseg.io.truth_file import known_images
 from cmrseg.labels import Label
@@ -105,7 +108,7 @@ def list_images(root: Path) -> tuple[list[ImageFile], list[str]]:
 def pseudo_label_notes(files: list[ImageFile]) -> list[str]:
     """How many masks no expert drew."""
     masks = [file.mask for file in files if file.mask]
-    pseudo = sum(stem(mask) == "seg" for mask in masks)
+    pseudo = sum(stem(file.mask) == "seg" and file.contoured is None for file in files if file.mask)
     note = f"{pseudo} of {len(masks)} masks are pseudo-labels (seg.nii.gz), no expert drew them"
     return [note] if pseudo else []
 
@@ -224,14 +227,31 @@ def _mnms(root: Path) -> Iterator[ImageFile]:
 
 
 def _curated(root: Path) -> Iterator[ImageFile]:
-    """What `cmrseg curate` writes: <study>/sa.nii.gz; beside it truth.nii.gz, else a pseudo-label."""
-    scheme = _pseudo_label_scheme(root)
+    """What `cmrseg curate` writes: <study>/sa.nii.gz; beside it truth.nii.gz, else a pseudo-label.
+
+    Where a person has reviewed masks of `cmrseg predict`, those that nobody has looked at are none.
+    """
+    scheme, is_reviewed = _pseudo_label_scheme(root), _is_reviewed(root)
     for image in _visible(root, "*/sa.nii.gz"):
         truth = _beside(image, "truth")
         labels = scheme if truth is None else "cmrseg"
-        known = None if truth is None else known_images(truth)
         mask = truth or _beside(image, "seg")
+        known = reviewed_images(mask) if truth is None else known_images(truth)
+        if mask and is_reviewed and truth is None and known is None and origin(mask) != "changed":
+            mask = None
         yield ImageFile(image.parent.name, image, mask, labels, contoured=known)
+
+
+def _is_reviewed(root: Path) -> bool:
+    """Whether somebody has reviewed a study of a folder."""
+    return any(root.glob(f"*/{REVIEW}"))
+
+
+def _review_notes(root: Path) -> list[str]:
+    """How many studies somebody has reviewed."""
+    count = sum(1 for _ in root.glob(f"*/{REVIEW}"))
+    note = f"{count} study(s) were reviewed by a person: of the masks of `cmrseg predict` only those are used"
+    return [note] if count else []
 
 
 def _pseudo_label_scheme(root: Path) -> str:
@@ -354,7 +374,7 @@ LAYOUTS = (
     ),
     Layout("ACDC", lambda r: any(_acdc(r)), _split_by_folder(_acdc)),
     Layout("M&Ms", lambda r: any(_mnms(r)), _split_by_folder(_mnms)),
-    Layout("curated studies (<study>/sa.nii.gz)", lambda r: any(_curated(r)), _curated),
+    Layout("curated studies (<study>/sa.nii.gz)", lambda r: any(_curated(r)), _curated, _review_notes),
     Layout(LOOSE_FILES[0], lambda r: any(_visible(r, _NIFTI)), _nifti_folder, _mask_notes),
     Layout(LOOSE_FILES[1], lambda r: any(_visible(r, _PNG)), _png_folder, _mask_notes),
 )

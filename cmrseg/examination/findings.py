@@ -13,6 +13,7 @@ from cmrseg.report.flags import Flag, Level
 
 CURVE_COLUMNS = ("frame", "time_ms", "LV_ml", "MYO_ml", "RV_ml", "LV_smooth_ml", "RV_smooth_ml")
 ONE_BEAT = "one heart beat"  # the check without which there is no end-diastole and no end-systole
+MARKED = "ED and ES"  # in the provenance: who chose them, where it was a person
 NUMBER_COLUMNS = ("ventricle", "quantity", "value", "unit", "indexed", "indexed_unit")
 SENSITIVITY_COLUMNS = ("left_out", "EDV_ml", "ESV_ml", "EF_percent", "EDV_change_ml", "EF_change_points")
 
@@ -28,7 +29,8 @@ class Findings:
     image, mask
         Intensities and `Label` ids on one grid, ``(x, y, z, t)``.
     ed_frame, es_frame
-        Positions of end-diastole and end-systole on the time axis, from the smoothed curve of the LV.
+        Positions of end-diastole and end-systole on the time axis, from the smoothed curve of the LV
+        or marked by a person.
     curves
         `CURVE_COLUMNS`, one row per frame.
     numbers

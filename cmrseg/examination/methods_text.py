@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cmrseg.cine import Cine
-from cmrseg.examination.findings import Findings
+from cmrseg.examination.findings import MARKED, Findings
 from cmrseg.labels import Label
 from cmrseg.metrics.cycle import MIN_FRAMES
 from cmrseg.metrics.volumes import MYOCARDIUM_G_PER_ML
@@ -81,6 +81,8 @@ def _phases(analysis: Findings) -> str:
         return "The frames cover more than one heart beat, so ED and ES were not measured."
     if analysis.ed_frame == analysis.es_frame:
         return "One phase was measured as end-diastole."
+    if MARKED in analysis.provenance:
+        return "End-diastole and end-systole, for both ventricles, were marked by a person."
     curve = "smoothed volume curve" if len(analysis.curves) >= MIN_FRAMES else "volume curve"
     return (
         "End-diastole and end-systole, for both ventricles, were the phases of the largest and the smallest "

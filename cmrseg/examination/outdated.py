@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from dataclasses import replace
 from html import escape
 from pathlib import Path
@@ -37,17 +38,32 @@ def mark_failed(folder: Path, reason: str) -> None:
     write_text(page, folder / REPORT)
 
 
-def _move(folder: Path, reason: str) -> None:
-    """Put tables, pictures and report of an earlier run into their folder, the report with a banner."""
+def put_earlier(folder: Path, names: Iterable[str]) -> None:
+    """Move files of an earlier run into their folder, in place of those that are there.
+
+    Parameters
+    ----------
+    folder
+        Of the study.
+    names
+        Of its files and folders; those that are not there are left out.
+    """
     earlier = folder / EARLIER
-    earlier.mkdir(exist_ok=True)
-    for name in _MEASURED:
+    for name in names:
         old, new = folder / name, earlier / name
         if new.is_dir():
             shutil.rmtree(new)
         new.unlink(missing_ok=True)
         if old.exists():
+            earlier.mkdir(exist_ok=True)
             old.rename(new)
+
+
+def _move(folder: Path, reason: str) -> None:
+    """Put tables, pictures and report of an earlier run into their folder, the report with a banner."""
+    earlier = folder / EARLIER
+    earlier.mkdir(exist_ok=True)
+    put_earlier(folder, _MEASURED)
     report = earlier / REPORT
     if report.exists():
         banner = f'<p class="use"><strong>Not current.</strong> A later run failed: {escape(reason)}</p>'

@@ -41,6 +41,8 @@ class ExaminationResult:
         Why the study has no numbers, although an earlier run had some.
     made_by
         Name of the model and the begin of its checksum; empty in results of earlier versions.
+    context
+        What it was measured with, see `cmrseg.examination.context.Context`; None until it is finished.
     """
 
     digest: str
@@ -52,6 +54,7 @@ class ExaminationResult:
     notes: Sequence[str] = ()
     failed: str = ""
     made_by: str = ""
+    context: Mapping[str, Any] | None = None
 
 
 def write_result(result: ExaminationResult, folder: Path) -> Path:
@@ -74,7 +77,7 @@ def read_result(folder: Path) -> ExaminationResult | None:
 
 def is_finished(result: ExaminationResult | None, folder: Path, digest: str) -> bool:
     """Whether an earlier run has made just that, and nobody has touched the mask since."""
-    if result is None or result.digest != digest or result.cohort is None:
+    if result is None or result.digest != digest or result.cohort is None or result.context is None:
         return False
     mask = folder / MASK
     return (folder / REPORT).exists() and mask.exists() and sha256_of([mask]) == result.mask_sha256

@@ -8,6 +8,7 @@ renamed and copied.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -51,6 +52,16 @@ def save_own_mask(mask: Cine, path: Path, *, source: str = "") -> Path:
         checksums = (found, *(c for c in before if c != found))[:_KEPT]
         _write({**own, path.name: OwnMask(checksums, source)}, path.parent)
     return path
+
+
+def copy_own(path: Path, to: Path) -> Path:
+    """Copy a mask beside itself; the copy of one of ours is ours, too."""
+    own = read_own_masks(path.parent)
+    if origin(path) == "ours":
+        _write({**own, to.name: OwnMask((sha256_of([path]),), own[path.name].source)}, path.parent)
+    with atomic_path(to) as temporary:
+        shutil.copyfile(path, temporary)
+    return to
 
 
 def read_own_masks(folder: Path) -> dict[str, OwnMask]:

@@ -21,13 +21,15 @@ QUALITY = 90
 PERCENTILES = (1.0, 99.5, 99.95)  # what is shown black and white at first, and the brightest that is kept
 
 
-def cine_sprites(image: Cine, mask: Cine) -> dict[str, object]:
+def cine_sprites(image: Cine, mask: Cine, *, whole: bool = False) -> dict[str, object]:
     """What a viewer needs of a study's images, ready for JSON.
 
     Parameters
     ----------
     image, mask
         Intensities and `Label` ids on one grid, ``(x, y, z, t)``.
+    whole
+        The whole image instead of the region around the heart, for who draws.
 
     Returns
     -------
@@ -37,7 +39,8 @@ def cine_sprites(image: Cine, mask: Cine) -> dict[str, object]:
     order shown; ``low`` and ``high``: intensities of grey 0 and 255; ``window``: the two greys that are shown
     black and white at first.
     """
-    box = heart_region(mask.array)
+    everything = (slice(0, mask.array.shape[0]), slice(0, mask.array.shape[1]))
+    box = everything if whole else heart_region(mask.array)
     order = slice(None, None, 1 if base_first(mask) else -1)
     pixels = np.asarray(image.array)[box][:, :, order].transpose(3, 2, 1, 0)
     labels = np.asarray(mask.array, np.uint8)[box][:, :, order].transpose(3, 2, 1, 0)

@@ -25,25 +25,35 @@ SCRIPTS = {
     "study": ("outlines.js", "slices.js", "curve.js", "study.js"),
     "cohort": ("cohort.js",),
     "failed": (),
+    "review": ("outlines.js", "slices.js", "review.js"),
+    "reviews": (),
+}
+# Files whose text makes the one style of a page, where that is not base.css with its own.
+STYLES = {
+    "review": ("base.css", "study.css", "review.css"),
+    "reviews": ("base.css", "study.css", "review.css"),
 }
 
 
-def render_page(name: str, data: object, **shown: object) -> str:
+def render_page(name: str, data: object, *, may_ask: bool = False, **shown: object) -> str:
     """Render ``templates/<name>.html.j2`` with its style and script as one file.
 
     Parameters
     ----------
     name
-        Of the page: there are ``<name>.html.j2`` and ``<name>.css``, and its `SCRIPTS`.
+        Of the page: there are ``<name>.html.j2`` and ``<name>.css`` (or its `STYLES`), and its `SCRIPTS`.
     data
         What the script reads, anything that JSON can say (no ``nan``).
+    may_ask
+        Whether the script may ask the server that the page came from.
     **shown
         Variables of the template.
 
     Returns
     -------
     HTML text; everything that comes from data is escaped. Its Content-Security-Policy allows this one
-    style, this one script and pictures that hold their own bytes: nothing else can run or be asked for.
+    style, this one script and pictures that hold their own bytes: nothing else can run or, unless it
+    ``may_ask``, be asked for.
     """
     environment = Environment(
         loader=PackageLoader("cmrseg.report"), autoescape=True, undefined=StrictUndefined,
@@ -51,11 +61,12 @@ def render_page(name: str, data: object, **shown: object) -> str:
     )  # fmt: skip
     environment.filters.update(cell=format_cell, data_uri=data_uri)
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
-    style = _asset("base.css") + _asset(f"{name}.css")
+    style = "".join(map(_asset, STYLES.get(name, ("base.css", f"{name}.css"))))
     script = "".join(map(_asset, SCRIPTS[name]))
+    asks = "connect-src 'self'; " if may_ask else ""
     policy = (
         f"default-src 'none'; img-src data:; style-src {_hash(style)}; script-src {_hash(script)}; "
-        "base-uri 'none'; form-action 'none'"
+        f"{asks}base-uri 'none'; form-action 'none'"
     )
     template = environment.get_template(f"{name}.html.j2")
     return template.render(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from datetime import date
 from pathlib import Path
 from time import perf_counter
 
@@ -17,8 +17,8 @@ from cmrseg import __version__
 from cmrseg.cine import Cine
 from cmrseg.curation.run import Options as CurationOptions
 from cmrseg.curation.run import Planes
-from cmrseg.examination.analyse import analyse
 from cmrseg.examination.cohort import cohort_row
+from cmrseg.examination.context import Context, measure
 from cmrseg.examination.facts import PatientFacts, read_facts
 from cmrseg.examination.files import DicomSources, write_study
 from cmrseg.examination.findings import Findings
@@ -32,12 +32,11 @@ from cmrseg.examination.result import (
     read_result,
     write_result,
 )
-from cmrseg.examination.trust import TrustInput
 from cmrseg.io.checksum import sha256_of
 from cmrseg.io.images import load_image
 from cmrseg.io.own_masks import origin, put_aside, save_own_mask
-from cmrseg.labels import Label
-from cmrseg.metrics.volumes import VOLUME_COLUMNS, ed_es_frames, pixel_curve
+from cmrseg.io.review_file import Review, read_review
+from cmrseg.metrics.volumes import VOLUME_COLUMNS
 from cmrseg.parallel import Progress
 from cmrseg.predict import Network, Options, open_network, study_segmenter
 from cmrseg.problems import Problem
@@ -181,7 +180,8 @@ def report_study(
     DataError
         If the cine or a corrected mask cannot be used.
     """
-    digest, before = _digest(folder, maker), read_result(folder)
+    review = read_review(folder) or Review()
+    digest, before = _digest(folder, maker, review), read_result(folder)
     if before is not None and is_finished(before, folder, digest):
         return before
     with maker.clock("reading"):
@@ -190,26 +190,25 @@ def report_study(
         told = read_facts(first, cycle_ms=image.duration_ms)
     mask, made, result = _mask(image, folder, digest, before, maker, progress)
     with maker.clock("measuring"):
-        segmented = TrustInput(
+        context = _context(maker, told, problems)
+        analysis = measure(
+            folder.name,
             image,
             mask,
-            *ed_es_frames(pixel_curve(mask.array, Label.LV), smooth=True),
-            structures=maker.network.spec.label_ids[1:],
+            context,
+            review=review,
+            corrected=result.corrected,
             agreement=made and made.agreement,
             regions=made and made.regions,
-            facts=maker.options.facts.or_else(told),
-            header_rate_bpm=told.heart_rate_bpm,
-            domain=maker.domain,
-            problems=problems,
+            normal=maker.options.normal,
         )
-        provenance = _provenance(maker, corrected=result.corrected)
-        analysis = analyse(folder.name, segmented, provenance=provenance, normal=maker.options.normal)
     with maker.clock("files"):
         pseudonym = None if maker.options.curation.tell else folder.name
         dicom = DicomSources(planes, pseudonym, corrected=result.corrected) if planes else None
         found = write_study(analysis, folder, dicom=dicom, cohort="../index.html")
     made_by = f"{maker.model['name']} ({maker.model['sha256'][:12]})"
-    result = replace(_measured(result, analysis), problems=(*result.problems, *found), made_by=made_by)
+    result = replace(with_numbers(result, analysis), problems=(*result.problems, *found), made_by=made_by)
+    result = replace(result, context=context.told())
     write_result(result, folder)
     return result
 
@@ -257,14 +256,14 @@ def _put_aside(aside: Path | None) -> tuple[Problem, ...]:
     return (Problem(aside.parent.name, "mask of unknown origin", "put aside", aside.name, reason),)
 
 
-def _measured(result: ExaminationResult, analysis: Findings) -> ExaminationResult:
-    """The result with its rows of the tables."""
+def with_numbers(result: ExaminationResult, analysis: Findings) -> ExaminationResult:
+    """The result of a study with its rows of the tables."""
     volumes = analysis.curves.assign(study=analysis.study)[list(VOLUME_COLUMNS)]
     return replace(result, cohort=cohort_row(analysis), volumes=volumes.to_dict("records"))
 
 
-def _digest(folder: Path, maker: Maker) -> str:
-    """Changes with the images, the model, the settings and the program."""
+def _digest(folder: Path, maker: Maker, review: Review) -> str:
+    """Changes with the images, the model, the settings, the program, and what a person has marked."""
     options = maker.options
     told = (
         __version__,
@@ -275,17 +274,21 @@ def _digest(folder: Path, maker: Maker) -> str:
         asdict(options.facts),
         options.curation.tell,
         *([asdict(options.normal)] if options.normal else []),  # named where it is not the default only
+        *([(review.ed, review.es)] if review.is_marked else []),
     )
     return hashlib.sha256(json.dumps(told, default=str).encode()).hexdigest()
 
 
-def _provenance(maker: Maker, *, corrected: bool) -> dict[str, object]:
-    """What the numbers of a study come from."""
-    mask = "corrected by a person" if corrected else "by the model"
-    return {
-        "cmrseg": __version__,
-        "made on": date.today().isoformat(),
-        "mask": mask,
-        "model": maker.model,
-        "settings": {name: value for name, value in asdict(maker.options.masks).items() if name != "resume"},
-    }
+def _context(maker: Maker, headers: PatientFacts, problems: Sequence[Problem]) -> Context:
+    """What a study is measured with beside its image and mask."""
+    settings = {name: value for name, value in asdict(maker.options.masks).items() if name != "resume"}
+    rate = headers.heart_rate_bpm
+    return Context(
+        model=maker.model,
+        settings=settings,
+        structures=tuple(label.name for label in maker.network.spec.label_ids[1:]),
+        facts=maker.options.facts.or_else(headers),
+        header_rate_bpm=rate if math.isfinite(rate) else None,
+        domain=maker.domain,
+        problems=tuple(problems),
+    )

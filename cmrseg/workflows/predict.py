@@ -255,17 +255,38 @@ def _finish(given: Cines, failures: list[Problem], out: Path, clock: Clock) -> R
     now = {study: reason for study, reason in failed.items() if study not in given.earlier}
     for study, reason in now.items():
         mark_failed(out / study, reason)
-    known = {path.parent.name: read_result(path.parent) for path in sorted(out.glob(f"*/{CINE}"))}
-    failed |= {study: r.failed for study, r in known.items() if r and r.failed}
-    results = {study: r for study, r in known.items() if r and r.cohort and study not in failed}
+    results, failed = results_of(out, failed)
     later = problem_table([*(p for r in results.values() for p in r.problems), *failures])
     problems = pd.concat([given.problems, later], ignore_index=True).fillna("")
-    cohort = _write_tables(results.values(), problems, out)
-    told = {study: _with_earlier(reason, out / study) for study, reason in failed.items()}
-    write_text(cohort_page(cohort, failed=told), out / INDEX)
+    cohort = write_cohort(results, failed, problems, out)
     names = [study for study in given.planes if study in results]
     notes = [*given.notes, *(note for name in names for note in results[name].notes)]
     return ReportRun(cohort, names, now, problems, notes, given.unreadable, dict(clock.seconds))
+
+
+def results_of(out: Path, failed: Mapping[str, str]) -> tuple[dict[str, ExaminationResult], dict[str, str]]:
+    """Results of the studies that a folder holds and that have numbers, and why the others have none.
+
+    Parameters
+    ----------
+    out
+        Folder of `predict_examinations`.
+    failed
+        Studies that are known to have none, with the reason.
+    """
+    known = {path.parent.name: read_result(path.parent) for path in sorted(out.glob(f"*/{CINE}"))}
+    failed = {**failed, **{study: r.failed for study, r in known.items() if r and r.failed}}
+    return {study: r for study, r in known.items() if r and r.cohort and study not in failed}, failed
+
+
+def write_cohort(
+    results: Mapping[str, ExaminationResult], failed: Mapping[str, str], problems: pd.DataFrame, out: Path
+) -> pd.DataFrame:
+    """Write the tables and the page of all studies, as `results_of` gave them, and give ``cohort.csv``."""
+    cohort = _write_tables(results.values(), problems, out)
+    told = {study: _with_earlier(reason, out / study) for study, reason in failed.items()}
+    write_text(cohort_page(cohort, failed=told), out / INDEX)
+    return cohort
 
 
 def _write_tables(results: Iterable[ExaminationResult], problems: pd.DataFrame, out: Path) -> pd.DataFrame:

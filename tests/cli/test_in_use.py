@@ -28,6 +28,7 @@ from cmrseg.workflows.curate import curate_with_contours
 from cmrseg.workflows.demo import run_demo
 from cmrseg.workflows.label import label
 from cmrseg.workflows.predict import predict_examinations
+from cmrseg.workflows.review import review
 from cmrseg.zoo.record_data import fetch_data
 from cmrseg.zoo.zenodo import RecordName
 
@@ -58,6 +59,7 @@ ENTRIES = {
     "workflow ensemble": lambda out: experiments.ensemble(DATA, out),
     "fetch_data": lambda out: fetch_data(RecordName("10.5281/zenodo.7"), out),
     "workflow compare": lambda out: compare_visits(DATA, DATA, out),
+    "review": lambda out: review(out, ready=print),
     "run_demo": lambda out: run_demo(out),
     "write_description": lambda out: write_description(None, "", out),
 }

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -22,6 +23,7 @@ def test_a_result_is_read_as_it_was_written(folder):
     result = read_result(folder)
     assert result.cohort == {"study": "S1"}
     assert result.problems[0].extra_info == "why"
+    result = replace(result, context={})
     assert is_finished(result, folder, "digest")
 
 

@@ -107,14 +107,14 @@ class Browser:
         message, _, self._buffer = self._buffer.partition(b"\0")
         return json.loads(message)
 
-    def open(self, path: Path, *, size: tuple[int, int] = (1400, 900), dark: bool = False) -> None:
-        """Load a file in a window of that size, and wait until it is there."""
+    def open(self, page: Path | str, *, size: tuple[int, int] = (1400, 900), dark: bool = False) -> None:
+        """Load a file or an address in a window of that size, and wait until it is there."""
         self.resize(*size)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
         self.events.clear()
-        self.call("Page.navigate", url=path.as_uri())
-        self.until("document.readyState === 'complete' && location.protocol === 'file:'")
+        self.call("Page.navigate", url=page if isinstance(page, str) else page.as_uri())
+        self.until("document.readyState === 'complete' && location.protocol !== 'about:'")
 
     def resize(self, width: int, height: int) -> None:
         """Window of that size in CSS pixels; a narrow one is a phone."""

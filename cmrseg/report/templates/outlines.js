@@ -10,14 +10,19 @@ function makeOutlines(labels, { mask_width: width, mask_height: height, z }) {
   const SIDES = [[1, 0], [2, 1], [1, 2], [0, 1]];
   const STRIDE = 2 * width + 4;
 
-  return (phase, slice, ids) => {
+  outline.forget = (phase, slice) => { // somebody draws there
+    for (const key of made.keys()) if (key.startsWith(`${phase}/${slice}/`)) made.delete(key);
+  };
+  return outline;
+
+  function outline(phase, slice, ids) {
     const key = `${phase}/${slice}/${ids}`;
     if (!made.has(key)) {
       const start = (phase * z.length + slice) * width * height;
       made.set(key, rounded(loops(steps(labels.subarray(start, start + width * height), ids))));
     }
     return made.get(key);
-  };
+  }
 
   /** From every point of the outlines the next one, the inside always on the same hand. */
   function steps(mask, ids) {

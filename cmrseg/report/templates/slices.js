@@ -9,7 +9,7 @@ function makeSlices(data) {
   const shades = new Uint32Array(256); // grey -> opaque pixel
   let outline = null;
 
-  return { unpackMask, unpackPhase, has: (phase) => phase in greys, draw };
+  return { unpackMask, unpackPhase, has: (phase) => phase in greys, draw, forget: (...at) => outline.forget(...at) };
 
   function canvasOf(w, h) {
     const element = document.createElement("canvas");
@@ -20,7 +20,9 @@ function makeSlices(data) {
   async function unpackMask() {
     const packed = Uint8Array.from(atob(data.mask), (character) => character.charCodeAt(0));
     const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
-    outline = makeOutlines(new Uint8Array(await new Response(stream).arrayBuffer()), data);
+    const labels = new Uint8Array(await new Response(stream).arrayBuffer());
+    outline = makeOutlines(labels, data);
+    return labels;
   }
 
   async function unpackPhase(phase) {

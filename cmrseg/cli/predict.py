@@ -50,7 +50,7 @@ def predict(
     ],
     out: Annotated[Path, typer.Argument(help="Folder for masks, tables and reports.")],
     model: Annotated[
-        str | None, typer.Option(help="Name of the zoo or model file; the embedded model by default.")
+        str | None, typer.Option(help="Name of the zoo or model file; the default model.")
     ] = None,
     split: Annotated[str, typer.Option(help="Only these splits, such as val,test.")] = "",
     fast: Annotated[bool, typer.Option("--fast", help="One pass instead of averaging flips.")] = False,
@@ -95,6 +95,14 @@ def predict(
             metavar="TABLE",
             help="Compare the numbers with normal ranges by sex and age, which the report then tells: "
             "petersen2017 (EF and mass index of the LV, 45 to 74 years) or a table of one's own.",
+            rich_help_panel=_DICOM,
+        ),
+    ] = None,
+    second: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Another model, such as a 3D one: a check compares its masks with those of the first.",
             rich_help_panel=_DICOM,
         ),
     ] = None,
@@ -153,9 +161,12 @@ def predict(
         curation = CurationOptions(found, chosen, keep_ids=keep_ids, jobs=jobs, scheduler=scheduler)
         facts = _facts(height_cm, weight_kg, heart_rate, sex, age)
         normal = load_ranges(normal_ranges) if normal_ranges else None
-        _predict_examinations(source, out, resolved, splits, ReportOptions(options, curation, facts, normal))
+        other = ready(second) if second else None
+        _predict_examinations(
+            source, out, resolved, splits, ReportOptions(options, curation, facts, normal, other)
+        )
     elif any((series, rules, keep_ids, height_cm, weight_kg, heart_rate, sex, age, normal_ranges)) or (
-        jobs > 1 or scheduler
+        jobs > 1 or scheduler or second
     ):
         raise typer.BadParameter(
             "the source holds no DICOM files; options of studies with a report need --report"

@@ -84,6 +84,7 @@ def measure(  # noqa: PLR0913 (all but the first four are what not every mask ha
     corrected: bool = False,
     agreement: pd.DataFrame | None = None,
     regions: pd.DataFrame | None = None,
+    second: SecondOpinion | None = None,
     normal: NormalRanges | None = None,
 ) -> Findings:
     """All that is measured and checked on one mask.
@@ -100,7 +101,7 @@ def measure(  # noqa: PLR0913 (all but the first four are what not every mask ha
         What a person has decided: the marks of ED and ES count before the volumes.
     corrected
         Whether a person has changed the mask.
-    agreement, regions
+    agreement, regions, second
         See `TrustInput`.
     normal
         Ranges to compare the numbers with.
@@ -113,6 +114,7 @@ def measure(  # noqa: PLR0913 (all but the first four are what not every mask ha
         structures=tuple(Label[name] for name in context.structures),
         agreement=agreement,
         regions=regions,
+        second=second,
         facts=context.facts,
         header_rate_bpm=math.nan if context.header_rate_bpm is None else context.header_rate_bpm,
         domain=context.domain,
@@ -124,6 +126,7 @@ def measure(  # noqa: PLR0913 (all but the first four are what not every mask ha
         "mask": "corrected by a person" if corrected else "by the model",
         **({MARKED: "marked by a person"} if review.is_marked else {}),
         "model": context.model,
+        **({"second model": second.model} if second else {}),
         "settings": context.settings,
     }
     return analyse(study, segmented, provenance=provenance, normal=normal)

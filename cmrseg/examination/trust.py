@@ -17,6 +17,7 @@ from cmrseg.examination.trust_context import (
     known_scanner,
     like_training,
     steady_under_flips,
+    two_models_agree,
 )
 from cmrseg.examination.trust_cycle import (
     equal_stroke_volumes,
@@ -45,6 +46,7 @@ CHECKS: tuple[Callable[[TrustInput], Flag | None], ...] = (
     one_heart_beat,
     structures_found,
     steady_under_flips,
+    two_models_agree,
     like_training,
     known_scanner,
     closed_ring,

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
+from cmrseg.cine import Cine
 from cmrseg.curation import kinds
-from cmrseg.examination.trust_input import LEVELS, LIMITS, TrustInput
+from cmrseg.examination.trust_input import LEVELS, LIMITS, Limit, TrustInput
 from cmrseg.io.dicom_words import OTHER_MANUFACTURER, known_manufacturer
 from cmrseg.labels import Label
 from cmrseg.metrics.cycle import MIN_FRAMES
+from cmrseg.metrics.volumes import ed_es_frames, ejection_fraction, pixel_curve
 from cmrseg.report.flags import Flag, Level
 from cmrseg.zoo.domain import FEATURES, TrainingDomain, grey_distance, study_features
 
@@ -31,6 +34,7 @@ _OF_STRUCTURE = {  # checks that look at one more structure than the LV
     Label.RV: ("RV at the base", "equal stroke volumes"),
 }
 _OF_FLIPS = ("same mask for flipped images",)
+Agreement = tuple[float, pd.Series]  # mean Dice by pixels, and the row of the worst mid slice
 _MID_SHARE = 0.5  # of the largest image of a structure, from which on a slice counts as mid
 
 
@@ -39,13 +43,55 @@ def steady_under_flips(study: TrustInput) -> Flag | None:
     found = flip_agreement(study)
     if found is None:
         return None
+    limits = LIMITS["disagreement"], LIMITS["worst disagreement"]
+    return _agreement_flag("same mask for flipped images", "masks of flipped images", found, *limits)
+
+
+def two_models_agree(study: TrustInput) -> Flag | None:
+    """Whether a second model that was asked gives the same mask, a 3D one beside a 2D one for instance."""
+    found, second = second_agreement(study), study.second
+    if found is None or second is None:
+        return None
+    limits = LIMITS["second model"], LIMITS["worst second model"]
+    flag = _agreement_flag(
+        "two models agree", f"this mask and that of {second.model['name']}", found, *limits
+    )
+    ours, others = (_ef_percent(mask) for mask in (study.mask, second.mask))
+    told = f" EF of the LV: {ours:.0f} % and {others:.0f} %." if np.isfinite([ours, others]).all() else ""
+    return replace(flag, reason=flag.reason + told)
+
+
+def flip_agreement(study: TrustInput) -> Agreement | None:
+    """How well the masks of flipped images agree with their average."""
+    return None if study.agreement is None else _agreement(study.agreement, study)
+
+
+def second_agreement(study: TrustInput) -> Agreement | None:
+    """How well the mask of a second model agrees with this one."""
+    if study.second is None:
+        return None
+    return _agreement(study.second.agreement(study.mask, study.structures), study)
+
+
+def _agreement(table: pd.DataFrame, study: TrustInput) -> Agreement | None:
+    """Mean Dice by pixels and the worst mid slice of a table as `TrustInput.agreement`."""
+    if table.empty:
+        return None
+    table = _with_pixels(table, study.areas)
+    if table.empty:
+        return None
+    mid = table[table["pixels"] >= _MID_SHARE * table.groupby("structure")["pixels"].transform("max")]
+    return float(np.average(table["dice"], weights=table["pixels"])), mid.loc[mid["dice"].idxmin()]
+
+
+def _agreement_flag(name: str, masks: str, found: Agreement, usual: Limit, least: Limit) -> Flag:
+    """What an agreement says, and where it is worst."""
     mean, worst = found
     place = f"{worst['structure']}, slice {worst['slice']:.0f}, frame {worst['frame']:.0f}"
-    usual, least = LIMITS["disagreement"], LIMITS["worst disagreement"]
     return Flag(
         max(usual.level(100 * (1 - mean)), least.level(100 * (1 - worst["dice"])), key=LEVELS.index),
-        "same mask for flipped images",
-        f"masks of flipped images agree by a Dice of {mean:.3f} on average (usual: from "
+        name,
+        f"{masks} agree by a Dice of {mean:.3f} on average (usual: from "
         f"{1 - usual.amber / 100:.3f}) and of {worst['dice']:.2f} in the worst mid slice ({place}; usual: "
         f"from {1 - least.amber / 100:.2f}).",
         int(worst["slice"]),
@@ -53,15 +99,11 @@ def steady_under_flips(study: TrustInput) -> Flag | None:
     )
 
 
-def flip_agreement(study: TrustInput) -> tuple[float, pd.Series] | None:
-    """Mean Dice of flipped images' masks with the average, by pixels, and the row of the worst mid slice."""
-    if study.agreement is None or study.agreement.empty:
-        return None
-    table = _with_pixels(study.agreement, study.areas)
-    if table.empty:
-        return None
-    mid = table[table["pixels"] >= _MID_SHARE * table.groupby("structure")["pixels"].transform("max")]
-    return float(np.average(table["dice"], weights=table["pixels"])), mid.loc[mid["dice"].idxmin()]
+def _ef_percent(mask: Cine) -> float:
+    """Ejection fraction of the LV, nan where there is one frame or no LV."""
+    curve = pixel_curve(mask.array, Label.LV)
+    ed, es = ed_es_frames(curve, smooth=True)
+    return ejection_fraction(curve[ed], curve[es]) if ed != es else np.nan
 
 
 def like_training(study: TrustInput) -> Flag | None:

@@ -24,6 +24,7 @@ from cmrseg.examination.facts import PatientFacts
 from cmrseg.examination.function import end_slices
 from cmrseg.labels import STRUCTURES, Label
 from cmrseg.metrics.cycle import MIN_FRAMES
+from cmrseg.metrics.overlap import dice, image_counts
 from cmrseg.metrics.plausibility import heart_box
 from cmrseg.metrics.volumes import volume_curve
 from cmrseg.problems import Problem
@@ -75,9 +76,41 @@ LIMITS: Mapping[str, Limit] = MappingProxyType(
         "RV at the end of the stack": Limit(50.0),  # % of the largest slice at ES, as that of the LV
         "disagreement": Limit(3.5, 6.0),  # % of Dice that is lost, mean by pixels
         "worst disagreement": Limit(20.0, 27.0),  # the same of the worst mid slice
+        "second model": Limit(10.0, 20.0),  # % of Dice that two models differ, mean by pixels
+        "worst second model": Limit(40.0, 60.0),
     }
 )
 ES_TIME = (0.25, 0.60)  # share of the cycle between ED and ES
+
+
+@dataclass(frozen=True)
+class SecondOpinion:
+    """What another model makes of the same images.
+
+    Attributes
+    ----------
+    model
+        What is told of it, its ``name`` first.
+    mask
+        `Label` ids on the grid of the images.
+    structures
+        What it can segment.
+    """
+
+    model: Mapping[str, str]
+    mask: Cine
+    structures: tuple[Label, ...] = STRUCTURES
+
+    def agreement(self, mask: Cine, structures: Sequence[Label]) -> pd.DataFrame:
+        """Dice with a mask by slice, frame and structure of both, columns as of `TrustInput.agreement`."""
+        rows = [
+            {"slice": z, "frame": t, "structure": label.name, "dice": scores[STRUCTURES.index(label)]}
+            for t in range(mask.array.shape[3])
+            for z, scores in enumerate(dice(image_counts(self.mask.array[..., t], mask.array[..., t])))
+            for label in structures
+            if label in self.structures
+        ]
+        return pd.DataFrame(rows, columns=["slice", "frame", "structure", "dice"])
 
 
 @dataclass(frozen=True)
@@ -98,6 +131,8 @@ class TrustInput:
     regions
         What the classifier of a regional model says of every slice, see
         `cmrseg.tasks.segmentation.by_region.REGION_COLUMNS`; None where there is none.
+    second
+        What a second model says; None where none was asked.
     facts
         Of patient and scanner.
     domain
@@ -115,6 +150,7 @@ class TrustInput:
     structures: tuple[Label, ...] = STRUCTURES
     agreement: pd.DataFrame | None = None
     regions: pd.DataFrame | None = None
+    second: SecondOpinion | None = None
     facts: PatientFacts = field(default_factory=PatientFacts)
     domain: TrainingDomain | None = None
     problems: Sequence[Problem] = ()

@@ -32,14 +32,15 @@ from cmrseg.examination.result import (
     read_result,
     write_result,
 )
+from cmrseg.examination.trust_input import SecondOpinion
 from cmrseg.io.checksum import sha256_of
 from cmrseg.io.images import load_image
 from cmrseg.io.own_masks import origin, put_aside, save_own_mask
 from cmrseg.io.review_file import Review, read_review
 from cmrseg.metrics.volumes import VOLUME_COLUMNS
 from cmrseg.parallel import Progress
-from cmrseg.predict import Network, Options, open_network, study_segmenter
-from cmrseg.problems import Problem
+from cmrseg.predict import Network, Options, open_network, segmenter, study_segmenter
+from cmrseg.problems import DataError, Problem
 from cmrseg.tasks.segmentation.corrected import read_corrected, short_name
 from cmrseg.tasks.segmentation.from_network import Segmentation
 from cmrseg.zoo.domain import TrainingDomain, read_domain
@@ -58,6 +59,8 @@ class ReportOptions:
         of curation make the reports, too.
     facts
         What the user says of the patient; it counts before what the headers say.
+    second
+        Another model, whose masks are compared with those of the first; none by default.
     normal
         Ranges to compare the numbers with; none by default, because they tell of sex and age.
     """
@@ -66,6 +69,7 @@ class ReportOptions:
     curation: CurationOptions = field(default_factory=CurationOptions)
     facts: PatientFacts = field(default_factory=PatientFacts)
     normal: NormalRanges | None = None
+    second: ResolvedModel | None = None
 
 
 class Clock:
@@ -103,6 +107,8 @@ class Maker:
         What it was trained on, where that is known.
     options, clock
         Of the run.
+    second
+        The second model of the options.
     source
         The model's file. Another process that is sent a maker opens it for itself, once.
     """
@@ -113,6 +119,7 @@ class Maker:
     options: ReportOptions
     clock: Clock
     source: ResolvedModel
+    second: Network | None = None
 
     def __reduce__(self) -> tuple[Callable[..., Maker], tuple[ResolvedModel, ReportOptions]]:
         return _opened_here, (self.source, self.options)
@@ -138,15 +145,24 @@ def load_maker(model: ModelName, options: ReportOptions, clock: Clock) -> Maker:
     options = replace(options, masks=replace(options.masks, resume=False))
     model = resolve(model)
     network = open_network(model, options.masks)
+    second = None
+    if options.second:
+        if options.second.sha256 == model.sha256:
+            raise DataError(f"the second model is the first one ({model}): name another")
+        second = open_network(options.second, options.masks)
+    return Maker(network, _told(network, model), read_domain(model), options, clock, model, second)
+
+
+def _told(network: Network, model: ResolvedModel) -> dict[str, str]:
+    """What reports say of a model."""
     spec = network.spec
-    told = {
+    return {
         "name": spec.name,
         "recipe": spec.recipe,
         "sha256": model.sha256,
         "licence": spec.licence,
         "computed by": network.runtime,
     }
-    return Maker(network, told, read_domain(model), options, clock, model)
 
 
 def report_study(
@@ -201,6 +217,7 @@ def report_study(
             agreement=made and made.agreement,
             regions=made and made.regions,
             normal=maker.options.normal,
+            second=_second_opinion(image, maker),
         )
     with maker.clock("files"):
         pseudonym = None if maker.options.curation.tell else folder.name
@@ -243,6 +260,15 @@ def _mask(
     return found.mask, found, result
 
 
+def _second_opinion(image: Cine, maker: Maker) -> SecondOpinion | None:
+    """What the second model makes of the images, where one was named."""
+    if maker.second is None or maker.options.second is None:
+        return None
+    with maker.clock("second model"):
+        mask = segmenter(maker.second, maker.options.masks)(image)
+    return SecondOpinion(_told(maker.second, maker.options.second), mask, maker.second.spec.label_ids[1:])
+
+
 def _in_brackets(text: str) -> str:
     """A text after others, where there is one."""
     return f" ({text})" if text else ""
@@ -275,6 +301,7 @@ def _digest(folder: Path, maker: Maker, review: Review) -> str:
         options.curation.tell,
         *([asdict(options.normal)] if options.normal else []),  # named where it is not the default only
         *([(review.ed, review.es)] if review.is_marked else []),
+        *([options.second.sha256] if options.second else []),
     )
     return hashlib.sha256(json.dumps(told, default=str).encode()).hexdigest()
 

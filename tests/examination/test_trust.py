@@ -1,6 +1,7 @@
 """A heart of discs and rings without fault, and the same heart with exactly one."""
 
 import math
+import re
 from dataclasses import replace
 from functools import cache
 
@@ -12,7 +13,8 @@ from cmrseg.cine import Cine
 from cmrseg.curation import kinds
 from cmrseg.examination.facts import PatientFacts
 from cmrseg.examination.trust import TrustInput, check
-from cmrseg.labels import Label
+from cmrseg.examination.trust_input import SecondOpinion
+from cmrseg.labels import STRUCTURES, Label
 from cmrseg.problems import Problem
 from cmrseg.zoo.domain import TrainingDomain
 
@@ -332,6 +334,39 @@ def test_masks_of_flipped_images_agree(dice, level):
     flag = flags(study(agreement=agreement(dice)))["same mask for flipped images"]
     assert flag.level == level
     assert f"a Dice of {dice:.3f} on average" in flag.reason
+
+
+def second(mask, structures=STRUCTURES):
+    return SecondOpinion({"name": "light3d_toy"}, Cine(mask, spacing=SPACING), structures)
+
+
+def test_a_second_model_with_the_same_mask_is_green():
+    flag = flags(study(second=second(heart())))["two models agree"]
+    assert flag.level == "green"
+    ef = re.search(
+        r"agree by a Dice of 1.000 on average .* EF of the LV: (\d+) % and (\d+) %\.$", flag.reason
+    )
+    assert ef[1] == ef[2] != "0"
+
+
+def test_a_second_model_that_does_not_see_a_heart_is_red_where_it_does_not():
+    mask = heart()
+    mask[:, :, 4, 3] = 0
+    flag = flags(study(second=second(mask)))["two models agree"]
+    assert (flag.level, flag.slice, flag.frame) == ("red", 4, 3)
+    assert flag.reason.startswith("This mask and that of light3d_toy agree")
+    assert "0.00 in the worst mid slice" in flag.reason
+
+
+def test_what_a_second_model_cannot_segment_is_not_compared():
+    mask = heart()
+    mask[mask == Label.RV] = 0
+    assert flags(study(second=second(mask)))["two models agree"].level == "red"
+    assert flags(study(second=second(mask, (Label.LV, Label.MYO))))["two models agree"].level == "green"
+
+
+def test_without_a_second_model_nothing_is_said_of_one():
+    assert "two models agree" not in flags(study())
 
 
 def test_images_without_the_structure_do_not_count():

@@ -7,6 +7,7 @@ import json
 import shutil
 import weakref
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -32,7 +33,7 @@ from cmrseg.workflows import predict as studies
 from cmrseg.workflows.cines import is_dicom_source
 from cmrseg.workflows.examination import Clock, Maker, ReportOptions
 from cmrseg.workflows.predict import predict_examinations
-from cmrseg.zoo.manifest import DEFAULT_MODEL, model_path
+from cmrseg.zoo.manifest import DEFAULT_MODEL, model_path, resolve
 from cmrseg.zoo.model_file import read_model, save_model, with_labels
 
 FAST = ReportOptions(masks=Options(flips=False, runtime="torch"))
@@ -146,6 +147,20 @@ def test_what_the_user_says_counts_before_the_headers(dicom, out):
     ranges = pd.read_csv(study_of(out) / "ranges.csv")
     assert ranges["group"].unique().tolist() == ["women, 45 to 74 years"]
     assert ranges["quantity"].tolist() == ["EF", "mass"]
+
+
+def test_a_second_model_is_asked_and_told(dicom, out):
+    mask = (study_of(out) / "seg.nii.gz").read_bytes()
+    predict_examinations(dicom, out, options=replace(FAST, second=resolve("light2d_hybrid_acdc_s3")))
+    flags = pd.read_csv(study_of(out) / "flags.csv", index_col="check")
+    assert "that of light2d_hybrid_acdc_s3 agree by a Dice of 0.9" in flags.loc["two models agree", "reason"]
+    assert (study_of(out) / "seg.nii.gz").read_bytes() == mask  # the first model's
+    assert "second model" in (study_of(out) / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_model_is_no_second_opinion_on_itself(dicom, tmp_path):
+    with pytest.raises(DataError, match="the second model is the first one"):
+        predict_examinations(dicom, tmp_path, options=replace(FAST, second=resolve()))
 
 
 def test_a_second_run_makes_nothing_again(dicom, out):

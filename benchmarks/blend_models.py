@@ -11,6 +11,7 @@ best mean. The mean is over validation subjects, who chose the tuned epoch too: 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from cmrseg.training.split_images import read_split_images
 from cmrseg.zoo.manifest import resolve
 from cmrseg.zoo.model_file import Model, save_model
 
-SHARES = (0.0, 0.2, 0.4, 0.5, 0.6, 0.7, 0.8, 1.0)
+SHARES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
 
 def main() -> None:
@@ -39,10 +40,11 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--data", type=Path, action="append", required=True)
     parser.add_argument("--loss", type=float, default=0.002, help="of Dice that a structure may lose")
+    parser.add_argument("--shares", type=float, nargs="*", default=SHARES, help="of the tuned model; 0 too")
     given = parser.parse_args()
     base, tuned = resolve(given.base).load(), resolve(given.tuned).load()
     given.out.mkdir(parents=True, exist_ok=True)
-    table = scores_of_mixtures(base, tuned, given.data, given.out)
+    table = scores_of_mixtures(base, tuned, given.data, given.out, given.shares)
     write_table(table, given.out / "blend.csv")
     print(table.to_string(index=False))
     share = best_share(table, given.loss)
@@ -52,7 +54,9 @@ def main() -> None:
     print(f"share {share:g} of {given.tuned}: {path}")
 
 
-def scores_of_mixtures(base: Model, tuned: Model, data: list[Path], out: Path) -> pd.DataFrame:
+def scores_of_mixtures(
+    base: Model, tuned: Model, data: list[Path], out: Path, shares: Sequence[float]
+) -> pd.DataFrame:
     """A row for every share and data set; the images are read once."""
     config = transfer_config(base.spec, data)
     images = read_split_images(data, config, out, Listener(), kept=base.spec.labels)
@@ -62,7 +66,7 @@ def scores_of_mixtures(base: Model, tuned: Model, data: list[Path], out: Path) -
     before = {k: v.clone() for k, v in base.net.state_dict().items()}
     after = {k: v.clone() for k, v in tuned.net.state_dict().items()}
     task, rows = get_task(base.spec.task), []
-    for share in validated_mixtures(learn, before, after, SHARES):
+    for share in validated_mixtures(learn, before, after, shares):
         rows += [{"share": share, "score": task.score(row), **row} for row in scores_by_data(learn)]
     return pd.DataFrame(rows)
 

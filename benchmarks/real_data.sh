@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# The figures of README and of the model's card: bash benchmarks/real_data.sh DATA OUT
+# An ACDC model, as it is and fine-tuned to others' data, and the figures of its card: bash benchmarks/real_data.sh DATA OUT
 # DATA holds acdc/, mnms/, mnms_vendorB/ and sunnybrook_png/ with their splits.csv. Masks and reports go to OUT.
 set -euo pipefail
 data=$1 out=$2
 base=light2d_hybrid_acdc_s3
 here=$(dirname "${BASH_SOURCE[0]}")
 
-echo "== the embedded model on ACDC val + test, and on three vendors it never saw"
-cmrseg predict "$data/acdc" "$out/acdc" --split val,test
+echo "== $base on ACDC val + test, and on three vendors it never saw"
+cmrseg predict "$data/acdc" "$out/acdc" --split val,test --model $base
 cmrseg evaluate masks "$out/acdc" "$data/acdc" --split val,test --out "$out/acdc_scores"
-cmrseg predict "$data/mnms" "$out/mnms"
+cmrseg predict "$data/mnms" "$out/mnms" --model $base
 cmrseg evaluate masks "$out/mnms" "$data/mnms" --out "$out/mnms_scores"
 
 scored() { # SET NAME [--model FILE]: predict the test split and score it
@@ -18,8 +18,8 @@ scored() { # SET NAME [--model FILE]: predict the test split and score it
 }
 
 for set in mnms_vendorB sunnybrook_png; do
-  echo "== $set: the embedded model as it is, then fine-tuned"
-  scored $set base
+  echo "== $set: $base as it is, then fine-tuned"
+  scored $set base --model $base
   time cmrseg finetune --base $base --data "$data/$set" --out "$out/$set/run"
   scored $set finetuned --model "$out/$set/run/model.safetensors"
 done

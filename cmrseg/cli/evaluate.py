@@ -137,7 +137,7 @@ def robustness(
         ),
     ] = None,
     model: Annotated[
-        str | None, typer.Option(help="Name of the zoo or model file; the embedded model by default.")
+        str | None, typer.Option(help="Name of the zoo or model file; the default model.")
     ] = None,
     split: Annotated[str, typer.Option(help="Only these splits, such as val,test.")] = "",
     sweeps: Annotated[

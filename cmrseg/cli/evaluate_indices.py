@@ -29,7 +29,7 @@ def indices(
         bool,
         typer.Option(
             "--masks/--no-masks",
-            help="Also measure masks of the embedded model, made in OUT/masks, unless a folder holds some.",
+            help="Also measure masks of the default model, made in OUT/masks, unless a folder holds some.",
         ),
     ] = True,
     labels: Annotated[

@@ -108,7 +108,7 @@ def segment(cine: Cine, model: str | Path | Model | None = None, *, options: Opt
     cine
         Intensities ``(x, y, z, t)``.
     model
-        Name of the zoo, model file or loaded model; the embedded model by default.
+        Name of the zoo, model file or loaded model; the default model.
     options
         How masks are made.
 
@@ -144,7 +144,7 @@ def segment_all(source: str | Path, out: str | Path, model: str | Path | None = 
     out
         Gets a folder per subject, volumes.csv and summary.csv.
     model
-        Name of the zoo or model file; the embedded model by default.
+        Name of the zoo or model file; the default model.
 
     Raises
     ------

@@ -46,7 +46,7 @@ def predict(  # noqa: PLR0913 (all but the first two are options)
         and problems.tsv when something failed. Masks that a person has changed are kept and measured, those
         of others are given another name.
     model
-        Name of a model of the zoo, a model file or a resolved model; the embedded model by default.
+        Name of a model of the zoo, a model file or a resolved model; the default model.
     splits
         Only these splits.
     options

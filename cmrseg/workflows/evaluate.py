@@ -290,7 +290,7 @@ def indices(  # noqa: PLR0913 (all but the first three are options)
     out
         Folder for the tables and the page.
     masks
-        Where no method has masks, make those of the embedded model in ``out/masks`` and measure them too.
+        Where no method has masks, make those of the default model in ``out/masks`` and measure them too.
     progress
         Told of the masks.
     """

@@ -132,7 +132,7 @@ def predict_examinations(  # noqa: PLR0913 (all but the first two are options)
     out
         Gets a folder per study, the tables of all its studies, and ``index.html``.
     model
-        Name of a model of the zoo, or a model file; the embedded model by default.
+        Name of a model of the zoo, or a model file; the default model.
     splits
         Of a data set, only these splits.
     options

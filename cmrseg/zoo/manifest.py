@@ -20,7 +20,7 @@ from cmrseg.zoo.regional import is_regional, resolve_regional
 from cmrseg.zoo.resolved import ModelName, ResolvedModel
 from cmrseg.zoo.schema import check_entry
 
-DEFAULT_MODEL = "light2d_hybrid_acdc_s3"
+DEFAULT_MODEL = "light2d_hybrid_multi_s3"
 
 
 def read_manifest(folder: Path = FOLDER) -> dict[str, Entry]:

@@ -29,7 +29,7 @@ def index_curves(
     splits: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> IndexCurves | None:
-    """Write ``report.html`` with the curves of the first cines, beside those of the embedded model's masks.
+    """Write ``report.html`` with the curves of the first cines, beside those of the default model's masks.
 
     Parameters
     ----------

@@ -16,7 +16,7 @@ from cmrseg.examination.analyse import analyse
 from cmrseg.examination.facts import PatientFacts
 from cmrseg.examination.findings import MARKED, Findings
 from cmrseg.examination.normal_ranges import NormalRanges
-from cmrseg.examination.trust import TrustInput
+from cmrseg.examination.trust_input import SecondOpinion, TrustInput
 from cmrseg.io.review_file import Review
 from cmrseg.io.settings import record
 from cmrseg.labels import STRUCTURES, Label

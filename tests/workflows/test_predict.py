@@ -333,7 +333,7 @@ def test_an_unexpected_error_is_a_problem_of_its_study(dicom, tmp_path, monkeypa
         raise RuntimeError("of this test")
 
     monkeypatch.delenv("CMRSEG_DEBUG", raising=False)
-    monkeypatch.setattr("cmrseg.workflows.examination.analyse", broken)
+    monkeypatch.setattr("cmrseg.examination.context.analyse", broken)
     run = predict_examinations(dicom, tmp_path / "out", options=FAST)
     assert "unexpected RuntimeError" in next(iter(run.failed.values()))
     monkeypatch.undo()

@@ -2,9 +2,9 @@
 
     python benchmarks/trust_evidence.py DATA --out benchmarks/trust_evidence.tsv
 
-DATA holds acdc/, mnms/ and mnms_vendorB/. The embedded model segments the test images of ACDC as they are and
-distorted as `cmrseg evaluate robustness` does, those of ACDC's validation, and those of scanners that it
-never saw. Only ED and ES are contoured, so the checks of the curve are silent; trust_limits.py judges them.
+DATA holds acdc/, mnms/ and mnms_vendorB/. The default model segments the test images of ACDC as they are and
+distorted as `cmrseg evaluate robustness` does, those of ACDC's validation, and those of M&Ms that it was not
+trained on. Only ED and ES are contoured, so the checks of the curve are silent; trust_limits.py judges them.
 """
 
 from __future__ import annotations

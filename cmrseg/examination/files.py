@@ -22,7 +22,7 @@ from cmrseg.report.cine_pictures import overlay_figure, write_animation
 from cmrseg.report.figures import png_bytes
 from cmrseg.report.flags import Flag
 from cmrseg.report.html import Picture
-from cmrseg.report.segments_figure import segments_figure
+from cmrseg.report.segments_figure import segments_figure, wall_motion_hint
 
 if TYPE_CHECKING:
     from cmrseg.io.dicom_seg import Algorithm
@@ -96,7 +96,8 @@ def write_study(
         steps += _dicom(analysis, folder, dicom)
     with Threads(_WRITERS, "the pictures and tables of a study") as pool:
         problems = [p for p in pool.map(lambda step: _done(analysis.study, *step), steps) if p]
-    wall = [Picture(segments_figure(analysis.segments), "Wall of the left ventricle by AHA segment.", "aha")]
+    caption = f"Wall of the left ventricle by AHA segment. {wall_motion_hint(analysis.segments)}"
+    wall = [Picture(segments_figure(analysis.segments), caption.strip(), "aha")]
     there = {name: told for name, told in FILES.items() if (folder / name).exists()}
     page = study_page(analysis, pictures=wall, files=there, cohort=cohort)
     write_text(page, folder / "report.html")

@@ -85,6 +85,33 @@ def segments_figure(segments: pd.DataFrame) -> Figure:
     return figure
 
 
+def wall_motion_hint(segments: pd.DataFrame) -> str:
+    """Which segments thin in systole, or thicken least: where a reader should look first.
+
+    Parameters
+    ----------
+    segments
+        Table of `cmrseg.metrics.segments.aha_segments`.
+
+    Returns
+    -------
+    A sentence; empty if no segment has a thickening or there is but one frame. It names no disease: a contour
+    that is wrong at one of the two phases looks the same.
+    """
+    known = segments.dropna(subset=["thickening_percent"]).sort_values("thickening_percent")
+    if not known["thickening_percent"].any():
+        return ""
+    thin = known[known["thickening_percent"] < 0]
+    told = known.head(1) if thin.empty else thin
+    named = ", ".join(
+        f"{s.segment} {s.name} ({s.thickening_percent:+.0f} %)" for s in told.itertuples(index=False)
+    )
+    what = f"Of {len(known)} segments, " + (
+        "all thicken in systole, least " if thin.empty else "thinner in systole: "
+    )
+    return f"{what}{named}. A hint where to look, not a finding: wrong contours do the same."
+
+
 def _bulls_eye(ax: PolarAxes, values: np.ndarray, plot: _Plot) -> None:
     """One plot, as the ventricle is seen from the apex; angle 0 is the lateral wall."""
     ax.set_title(plot.title, fontsize=10, fontweight="bold", pad=8)

@@ -7,7 +7,7 @@ from matplotlib.colors import to_hex
 
 from cmrseg.metrics.segments import SEGMENTS
 from cmrseg.report.figures import png_bytes
-from cmrseg.report.segments_figure import segments_figure
+from cmrseg.report.segments_figure import segments_figure, wall_motion_hint
 
 
 def table(**columns):
@@ -78,3 +78,23 @@ def test_a_study_without_any_value_is_drawn():
 def test_a_missing_segment_is_refused():
     with pytest.raises(ValueError, match=r"\[16\]"):
         segments_figure(table().iloc[:15])
+
+
+def test_the_hint_names_what_thins_worst_first():
+    thickening = np.full(16, 40.0)
+    thickening[[1, 7]] = -3.4, -12.0
+    hint = wall_motion_hint(table(thickening_percent=thickening))
+    assert hint.startswith(
+        f"Of 16 segments, thinner in systole: 8 {SEGMENTS[7][0]} (-12 %), 2 {SEGMENTS[1][0]} (-3 %). "
+    )
+
+
+def test_where_all_thicken_the_hint_names_the_least_of_those_that_are_known():
+    thickening = np.r_[np.nan, np.arange(15.0, 0.0, -1.0)]
+    hint = wall_motion_hint(table(thickening_percent=thickening))
+    assert hint.startswith(f"Of 15 segments, all thicken in systole, least 16 {SEGMENTS[15][0]} (+1 %). ")
+
+
+@pytest.mark.parametrize("value", [np.nan, 0.0])
+def test_without_two_phases_there_is_no_hint(value):
+    assert wall_motion_hint(table(thickening_percent=np.full(16, value))) == ""

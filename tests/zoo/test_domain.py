@@ -138,7 +138,7 @@ def test_domain_with_a_strange_field_is_refused(model):
 
 def test_embedded_model_knows_what_it_was_trained_on():
     domain = read_domain(model_path())
-    assert domain.studies == 60
+    assert domain.studies == 167
     assert set(domain.ranges) == set(FEATURES)
     assert domain.ranges["pixel_mm"][1] == pytest.approx(1.92)
 

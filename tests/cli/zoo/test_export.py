@@ -19,7 +19,7 @@ def test_the_bundle_of_a_zoo_model_holds_its_card_and_licence(cmrseg, tmp_path):
     code, said, _ = cmrseg("zoo", "export", NAME, "--monai", "--out", tmp_path / "bundle")
     assert code == 0
     assert "python -m monai.bundle run" in said
-    assert "embedded base model" in (tmp_path / "bundle" / "docs" / "README.md").read_text()
+    assert "trained on ACDC alone" in (tmp_path / "bundle" / "docs" / "README.md").read_text()
     assert "ACDC" in (tmp_path / "bundle" / "docs" / "data_license.txt").read_text()
     assert "CC BY-NC-SA 4.0" in (tmp_path / "bundle" / "LICENSE").read_text()
 

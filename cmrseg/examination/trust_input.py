@@ -51,9 +51,9 @@ class Limit:
         return f"usual: up to {self.amber:g} %"
 
 
-# From benchmarks/trust_limits.tsv, those of disagreement from benchmarks/trust_evidence.tsv, of a second model
-# from benchmarks/second_opinion.tsv (two models of one kind): amber is about the 95th percentile of good masks,
-# red about the 99th or the most that any of them showed.
+# From benchmarks/trust_limits.tsv, those of disagreement from benchmarks/trust_evidence.tsv, of a second
+# model from benchmarks/second_opinion.tsv (two models of one kind): amber is about the 95th percentile of
+# good masks, red about the 99th or the most that any of them showed.
 LIMITS: Mapping[str, Limit] = MappingProxyType(
     {
         "LV pieces": Limit(0.05, 0.3),  # % of the structure's pixels

@@ -26,7 +26,7 @@ def test_a_wrong_file_is_one_sentence(cmrseg, tmp_path, monkeypatch, name, conte
     ("arguments", "said"),
     [
         (("light2d_hybrid_acdc_s3", "--out", "m.tar"), "ends in .zip"),
-        (("light2d_hybrid", "--out", "m.zip"), "did you mean light2d_hybrid_acdc_s3"),
+        (("light2d_hybrid_acdc", "--out", "m.zip"), "did you mean light2d_hybrid_acdc_s3"),
         (("a", "b", "--onnx", "--out", "m.onnx"), "--onnx writes one model"),
     ],
 )

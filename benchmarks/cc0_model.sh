@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The model without strings: bash benchmarks/cc0_model.sh DATA OUT
-# DATA holds sunnybrook_png/ (CC0), and mnms_vendorB/ and mnms_vendorA/, on which the result is only tested.
+# DATA holds sunnybrook_png/ (CC0), and acdc/, mnms/, mnms_vendorA/ and mnms_vendorB/, on which the result is only tested.
 set -euo pipefail
 data=$1 out=$2 name=light2d_hybrid_cc0_s3
 here=$(dirname "${BASH_SOURCE[0]}")

@@ -101,15 +101,13 @@ def wall_motion_hint(segments: pd.DataFrame) -> str:
     known = segments.dropna(subset=["thickening_percent"]).sort_values("thickening_percent")
     if not known["thickening_percent"].any():
         return ""
-    thin = known[known["thickening_percent"] < 0]
+    thin = known[known["thickening_percent"].round() < 0]
     told = known.head(1) if thin.empty else thin
-    named = ", ".join(
-        f"{s.segment} {s.name} ({s.thickening_percent:+.0f} %)" for s in told.itertuples(index=False)
+    named = ", ".join(f"{s.segment} {s.name} ({s.thickening_percent:+.0f} %)" for s in told.itertuples())
+    found = f"none thins in systole, {named} thickens least" if thin.empty else f"thinner in systole: {named}"
+    return (
+        f"Of {len(known)} segments {found}. A hint where to look, not a finding: wrong contours do the same."
     )
-    what = f"Of {len(known)} segments, " + (
-        "all thicken in systole, least " if thin.empty else "thinner in systole: "
-    )
-    return f"{what}{named}. A hint where to look, not a finding: wrong contours do the same."
 
 
 def _bulls_eye(ax: PolarAxes, values: np.ndarray, plot: _Plot) -> None:

@@ -85,14 +85,22 @@ def test_the_hint_names_what_thins_worst_first():
     thickening[[1, 7]] = -3.4, -12.0
     hint = wall_motion_hint(table(thickening_percent=thickening))
     assert hint.startswith(
-        f"Of 16 segments, thinner in systole: 8 {SEGMENTS[7][0]} (-12 %), 2 {SEGMENTS[1][0]} (-3 %). "
+        f"Of 16 segments thinner in systole: 8 {SEGMENTS[7][0]} (-12 %), 2 {SEGMENTS[1][0]} (-3 %). "
     )
 
 
 def test_where_all_thicken_the_hint_names_the_least_of_those_that_are_known():
     thickening = np.r_[np.nan, np.arange(15.0, 0.0, -1.0)]
     hint = wall_motion_hint(table(thickening_percent=thickening))
-    assert hint.startswith(f"Of 15 segments, all thicken in systole, least 16 {SEGMENTS[15][0]} (+1 %). ")
+    assert hint.startswith(
+        f"Of 15 segments none thins in systole, 16 {SEGMENTS[15][0]} (+1 %) thickens least. "
+    )
+
+
+def test_less_than_half_a_percent_is_not_thinner():
+    thickening = np.full(16, 40.0)
+    thickening[3] = -0.4
+    assert "none thins in systole" in wall_motion_hint(table(thickening_percent=thickening))
 
 
 @pytest.mark.parametrize("value", [np.nan, 0.0])
